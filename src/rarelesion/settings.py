@@ -1,0 +1,132 @@
+"""Every setting of a study with its default, as plain frozen dataclasses.
+
+The groups are the tables of `study.toml`. Where the paper (Matsuo et al. 2020) is silent, the default here is our
+decision and the field's comment says so; `config` reads, checks and writes them.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Profile = Literal["paper", "fast"]
+
+
+@dataclass(frozen=True, slots=True)
+class CohortSettings:
+    """How the cohort's words are to be read."""
+
+    positive: str = "malignant"  # the word in the label column that means malignant
+    negative: str = "benign"  # the word that means benign
+    subgroups: tuple[str, ...] = ()  # further columns kept in the run beside the known, harmless ones
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """From image files to patches."""
+
+    side_px: int = 100  # the paper's input
+    margin: float = 0.15  # added on every side of the lesion, as a share of its longer side (paper: by eye)
+    channels: dict[str, str] = field(default_factory=dict)  # red/green/blue -> sequence; empty: T1 blue, T2 green
+    scaling: Literal["slice", "patch"] = "slice"  # where the intensity percentiles are taken
+    percentiles: tuple[float, float] = (1.0, 99.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """Train 60 %, tune 20 %, test 20 %, stratified by class and grouped by patient."""
+
+    folds: int = 5  # 1 is the paper's single split
+    repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TextureSettings:
+    """The third class."""
+
+    source: str = "procedural"  # or a folder of texture images
+    per_case: float = 1.0  # texture images an epoch, per training case (paper silent)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a network is trained. `None` means: as the profile has it (see `resolved`)."""
+
+    profile: Profile = "fast"
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    max_epochs: int | None = None
+    patience: int = 20  # paper silent; best weights are kept
+    precision: Literal["float32", "bfloat16"] | None = None  # None in `fast`: bfloat16 where the processor has it
+    batch_norm: Literal["trained", "frozen"] | None = None
+    frozen_layers: int = 10  # in Keras's own layer order, for every backbone
+    alpha: float = 80.0  # length of the embedding under the L2-constrained softmax
+    class_weights: Literal["none", "balanced"] = "none"
+    rotation_degrees: float = 180.0
+    flips: bool = True
+    erasing_probability: float = 0.5
+    erasing_area: tuple[float, float] = (0.02, 0.4)
+    erasing_aspect: tuple[float, float] = (0.3, 3.3)
+    mixup: float = 0.2  # Beta(mixup, mixup) over all classes; 0 switches it off
+
+    def resolved(self) -> "TrainingSettings":
+        """The same settings with every `None` that a profile decides filled in; `precision` may stay open."""
+        paper = {"batch_size": 1, "learning_rate": 1e-5, "max_epochs": 500, "batch_norm": "trained"}
+        fast = {"batch_size": 16, "learning_rate": 1e-4, "max_epochs": 60, "batch_norm": "frozen"}
+        chosen = paper | {"precision": "float32"} if self.profile == "paper" else fast
+        return replace(self, **{key: value for key, value in chosen.items() if getattr(self, key) is None})
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """Anomaly detectors, fitted on the benign training cases only."""
+
+    lof_neighbours: int = 5
+    ocsvm_nu: float = 0.1  # paper silent
+    ocsvm_gamma: Literal["scale", "auto"] = "scale"  # paper silent
+    knn_neighbours: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CvaeSettings:
+    """The convolutional variational auto-encoder."""
+
+    latent: int = 32
+    max_epochs: int = 60
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    kl_weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSettings:
+    """Where each backbone starts from."""
+
+    source: str = "auto"  # auto: cached ImageNet file, else trained on textures first; imagenet; textures
+    files: dict[str, str] = field(default_factory=dict)  # backbone -> weight file, goes before `source`
+    pretrain_images: int = 8000  # images drawn when a backbone is trained on textures first
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsSettings:
+    """Intervals and comparisons."""
+
+    confidence: float = 0.95
+    interval: Literal["logit", "delong", "bootstrap"] = "logit"  # for the ROC-AUC
+    bootstrap: int = 2000
+    reference: str = ""  # recipe the others are compared with; empty: the paper's proposed one, else the first
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a study: the content of `study.toml`."""
+
+    recipes: tuple[str, ...] = ()  # empty: the paper's sixteen trained rows
+    seed: int = 0
+    cohort: CohortSettings = field(default_factory=CohortSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    textures: TextureSettings = field(default_factory=TextureSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    detectors: DetectorSettings = field(default_factory=DetectorSettings)
+    cvae: CvaeSettings = field(default_factory=CvaeSettings)
+    weights: WeightSettings = field(default_factory=WeightSettings)
+    statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
