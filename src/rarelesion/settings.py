@@ -17,6 +17,7 @@ class CohortSettings:
     positive: str = "malignant"  # the word in the label column that means malignant
     negative: str = "benign"  # the word that means benign
     subgroups: tuple[str, ...] = ()  # further columns kept in the run beside the known, harmless ones
+    allow_mixed_patients: bool = False  # true: a patient may have a benign and a malignant lesion
 
 
 @dataclass(frozen=True, slots=True)
