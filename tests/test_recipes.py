@@ -1,0 +1,39 @@
+import pytest
+
+from rarelesion.errors import InputError
+from rarelesion.recipes import PAPER_RECIPES, PROPOSED, Recipe, parse_recipe, row_order
+
+BACKBONES = ("vgg16", "mobilenet", "resnet50", "resnet50-conv4", "tiny")
+DETECTORS = ("lof", "ocsvm")
+
+
+def test_the_paper_has_sixteen_trained_rows_behind_ten_networks():
+    recipes = [parse_recipe(name, BACKBONES, DETECTORS) for name in PAPER_RECIPES]
+    assert len(recipes) == 16
+    assert len({recipe.network for recipe in recipes}) == 10
+    assert PROPOSED in PAPER_RECIPES
+
+
+def test_a_name_is_read_into_its_parts():
+    assert parse_recipe(PROPOSED, BACKBONES, DETECTORS) == Recipe(PROPOSED, "vgg16", True, True, "lof")
+    assert parse_recipe("resnet50-conv4+lof", BACKBONES, DETECTORS).network == "resnet50-conv4"
+    assert parse_recipe("tiny+l2", BACKBONES, DETECTORS).network == "tiny+l2"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "vgg19", "vgg16+l2+texture", "vgg16+lof+lof", "vgg16+lof+l2", "vgg16+", "cvae+lof", "VGG16"]
+)
+def test_other_names_are_errors_that_list_the_valid_words(name):
+    with pytest.raises(InputError, match=r"unknown recipe.*resnet50-conv4.*lof, ocsvm"):
+        parse_recipe(name, BACKBONES, DETECTORS)
+
+
+def test_a_reader_is_not_a_recipe():
+    with pytest.raises(InputError, match="--readers"):
+        parse_recipe("reader:anna", BACKBONES, DETECTORS)
+
+
+def test_rows_are_ordered_as_in_the_paper_with_readers_last():
+    names = ["reader:a", "cvae", "tiny", *reversed(PAPER_RECIPES[:15]), "vgg16+texture+l2+knn"]
+    ordered = sorted(names, key=row_order)
+    assert ordered == [*PAPER_RECIPES[:5], "vgg16+texture+l2+knn", *PAPER_RECIPES[5:15], "tiny", "cvae", "reader:a"]
