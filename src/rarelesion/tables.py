@@ -1,0 +1,185 @@
+"""Table 3 and the comparisons as rows, CSV, Markdown, LaTeX and JSON: text only, nothing is computed here."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rarelesion.recipes import READER_PREFIX
+from rarelesion.types import Estimate, Evaluation, OperatingPoint, RecipeResult
+
+WORDS = {"vgg16": "VGG16", "mobilenet": "MobileNet", "resnet50": "ResNet50", "cvae": "CVAE", "l2": "L2", "lof": "LOF"}
+WORDS |= {"ocsvm": "OCSVM", "knn": "kNN"}
+NOTE = (
+    "Sensitivity and specificity at the Youden index of the test cases, as in the paper, are optimistic; "
+    "those at the threshold chosen on the tuning cases are honest."
+)
+LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX_ESCAPES |= {character: "\\" + character for character in "&%$#_{}"}
+
+
+def row_label(recipe: str) -> str:
+    """A recipe's name as people write it: `vgg16+texture+l2` becomes "VGG16 +texture +L2"."""
+    if recipe.startswith(READER_PREFIX):
+        return f"reader {recipe.removeprefix(READER_PREFIX)}"
+    return " +".join(WORDS.get(part, part) for part in recipe.split("+"))
+
+
+def format_share(value: float) -> str:
+    """A share with two decimals and no leading zero, as the paper prints it: ".86", "1.00", "-.05"."""
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def format_estimate(estimate: Estimate) -> str:
+    """The value and its interval: ".86 (.73–.99)"."""
+    return f"{format_share(estimate.value)} ({format_share(estimate.low)}–{format_share(estimate.high)})"
+
+
+def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    parts = ("value", "low", "high")
+    return {f"{name}{'' if part == 'value' else f'_{part}'}": getattr(estimate, part, None) for part in parts}
+
+
+def _point_columns(prefix: str, point: OperatingPoint | None) -> dict[str, float | None]:
+    return {
+        f"{prefix}threshold": point and point.threshold,
+        **_columns(f"{prefix}sensitivity", point and point.sensitivity),
+        **_columns(f"{prefix}specificity", point and point.specificity),
+    }
+
+
+def table3_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Table 3 with every number in full: one dict a recipe, all with the same keys.
+
+    Columns named `tuned_` are at the threshold chosen on the tuning cases, None where there are none; `sensitivity` and
+    `specificity` alone are at the test cases' own Youden index, as in the paper. Shares are in 0..1.
+    """
+    return [
+        {
+            "recipe": result.recipe,
+            "n_benign": result.n_benign,
+            "n_malignant": result.n_malignant,
+            **_point_columns("", result.youden),
+            **_columns("roc_auc", result.roc_auc),
+            "roc_auc_method": result.roc_auc.method,
+            **_columns("pr_auc", result.pr_auc),
+            "pr_auc_method": result.pr_auc.method,
+            **_point_columns("tuned_", result.tuned),
+        }
+        for result in evaluation.results
+    ]
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def table3_csv(evaluation: Evaluation) -> str:
+    """`table3_rows` as CSV, numbers in full, an empty cell where there is none."""
+    rows = table3_rows(evaluation)
+    return _csv(rows, list(rows[0]))
+
+
+def comparisons_csv(evaluation: Evaluation) -> str:
+    """The comparisons as CSV, numbers in full: ROC-AUC of recipe a minus that of b, its interval, p and Holm's p."""
+    columns = ("a", "b", "difference", "low", "high", "p", "p_adjusted", "test")
+    return _csv((asdict(comparison) for comparison in evaluation.comparisons), columns)
+
+
+def _headings(confidence: float) -> list[str]:
+    interval = f"({100 * confidence:g} % CI)"
+    areas = [f"ROC-AUC {interval}", f"PR-AUC {interval}"]
+    return ["", "Sensitivity", "Specificity", *areas, "Sensitivity, tuned", "Specificity, tuned"]
+
+
+def _cells(result: RecipeResult) -> list[str]:
+    tuned = result.tuned
+    return [
+        row_label(result.recipe),
+        format_share(result.youden.sensitivity.value),
+        format_share(result.youden.specificity.value),
+        format_estimate(result.roc_auc),
+        format_estimate(result.pr_auc),
+        format_estimate(tuned.sensitivity) if tuned else "–",
+        format_estimate(tuned.specificity) if tuned else "–",
+    ]
+
+
+def _caption(evaluation: Evaluation) -> str:
+    sizes = {(result.n_benign, result.n_malignant) for result in evaluation.results}
+    counts = " or ".join(f"{benign} benign and {malignant} malignant" for benign, malignant in sorted(sizes))
+    return f"Test cases: {counts}. {NOTE}"
+
+
+def _lines(evaluation: Evaluation, confidence: float, escape: Callable[[str], str]) -> list[list[str]]:
+    table = [_headings(confidence), *(_cells(result) for result in evaluation.results)]
+    return [[escape(cell) for cell in cells] for cells in table]
+
+
+def table3_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
+    """Table 3 to read: the paper's columns with two decimals, then the honest operating point; `confidence` in 0..1."""
+    head, *rows = _lines(evaluation, confidence, lambda cell: cell.replace("\\", "\\\\").replace("|", "\\|"))
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + f"\n\n{_caption(evaluation)}\n"
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX_ESCAPES.get(character, character) for character in text).replace("–", "--")
+
+
+def table3_latex(evaluation: Evaluation, confidence: float = 0.95) -> str:
+    """Table 3 as a LaTeX table for the package booktabs, the cells as in `table3_markdown`."""
+    head, *rows = _lines(evaluation, confidence, _latex)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_latex(_caption(evaluation))}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            *(" & ".join(cells) + r" \\" for cells in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _bounds(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _point(point: OperatingPoint | None) -> dict[str, Any] | None:
+    if point is None:
+        return None
+    return {
+        "threshold": point.threshold,
+        "sensitivity": _bounds(point.sensitivity),
+        "specificity": _bounds(point.specificity),
+    }
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that was evaluated, as plain dicts and lists that `json` can write; shares in 0..1."""
+    return {
+        "recipes": {
+            result.recipe: {
+                "n_benign": result.n_benign,
+                "n_malignant": result.n_malignant,
+                "roc_auc": asdict(result.roc_auc),
+                "pr_auc": asdict(result.pr_auc),
+                "youden": _point(result.youden),
+                "tuned": _point(result.tuned),
+            }
+            for result in evaluation.results
+        },
+        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+    }
