@@ -3,16 +3,23 @@
 Nothing here runs code from a file: no pickle is read but through torch's restricted loader, none is written.
 """
 
+import hashlib
+import http.client
 import os
 import re
-import tempfile
+import secrets
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Literal
 
 import h5py
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -51,24 +58,32 @@ def load_backbone(name: str, path: Path) -> Backbone:
 
 
 def _read_layers(path: Path) -> tuple[Style, Layers]:
-    if not path.is_file():
-        raise InputError(Problem(str(path), "there is no such weight file", remedy="Check the path."))
     kind = _kind(path)
-    try:
+    with _readable(path, kind):
         if kind == "keras":
             return "keras", _read_keras(path)
         if kind == "torchvision":
             return "torchvision", _read_torchvision(path)
         state, metadata = _read_safetensors(path)
-        return ("torchvision" if metadata.get("style") == "torchvision" else "keras"), _by_layer(state)
-    # A damaged or hostile file makes the three readers raise almost anything; to the user all of it is one thing.
-    except Exception as error:
-        raise InputError(_unreadable(path, f"{type(error).__name__}")) from error
+        return "torchvision" if metadata.get("style") == "torchvision" else "keras", _by_layer(state)
 
 
-def _kind(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(16)
+Kind = Literal["keras", "torchvision", "safetensors"]
+DAMAGED: dict[Kind, str] = {
+    "keras": "a damaged .h5 file",
+    "torchvision": "a damaged .pth file, or one that holds more than weights",
+    "safetensors": "a damaged .safetensors file",
+}
+
+
+def _kind(path: Path) -> Kind:
+    """The format, from the first bytes: names of downloaded files are often wrong."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        what = "the weight file cannot be opened"
+        raise InputError(Problem(str(path), what, error.strerror or "", remedy="Check the path.")) from error
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras"
     if start.startswith((b"PK\x03\x04", b"\x80\x02")):
@@ -78,13 +93,22 @@ def _kind(path: Path) -> str:
     raise InputError(_unreadable(path, "a web page" if start.lstrip()[:1] == b"<" else "none of these formats"))
 
 
+@contextmanager
+def _readable(path: Path, kind: Kind) -> Iterator[None]:
+    """Turn whatever a reader raises on a damaged or hostile file, which may be anything, into one clear problem."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(_unreadable(path, DAMAGED[kind])) from error
+
+
 def _unreadable(path: Path, found: str) -> Problem:
     return Problem(
         str(path),
         "not a readable weight file",
         found,
         "Keras's .h5, torchvision's .pth or .safetensors",
-        "It may be damaged or cut short: download it again.",
+        "It may be the wrong file, damaged or cut short: download it again.",
     )
 
 
@@ -92,19 +116,20 @@ def _read_keras(path: Path) -> Layers:
     layers: Layers = {}
     with h5py.File(path, "r") as file:
         root = file.get("model_weights", file)
-        for layer in root:
-            if layer not in CLASSIFIER:
-                values = dict(_keras_layer(root[layer]))
-                layers |= {layer: values} if values else {}
+        assert isinstance(root, h5py.Group)
+        for name, group in root.items():
+            if isinstance(group, h5py.Group) and name not in CLASSIFIER:
+                values = dict(_keras_layer(group))
+                layers |= {name: values} if values else {}
     return layers
 
 
 def _keras_layer(group: h5py.Group) -> Iterator[tuple[str, Tensor]]:
     """The arrays of a layer under torch's names; Keras tells them apart by their order, the spelling has changed."""
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs.get("weight_names", ())]
+    names = [os.fsdecode(name) for name in np.asarray(group.attrs.get("weight_names", ())).tolist()]
     for key, name in zip(PARAMETERS.get(len(names), names), names, strict=True):
         dataset = group[name]
-        if dataset.nbytes <= LARGEST_WEIGHT_BYTES:
+        if isinstance(dataset, h5py.Dataset) and dataset.nbytes <= LARGEST_WEIGHT_BYTES:
             values = np.asarray(dataset, dtype=np.float32)
             if values.ndim == 4:
                 # (height, width, in, out); depthwise (height, width, in, 1), where torch wants (in, 1, height, width).
@@ -123,17 +148,12 @@ def _read_torchvision(path: Path) -> Layers:
     return layers
 
 
-VGG_CONVOLUTIONS = dict(
-    zip(
-        ("0", "2", "5", "7", "10", "12", "14", "17", "19", "21", "24", "26", "28"),
-        [
-            f"block{block}_conv{index}"
-            for block, count in enumerate((2, 2, 3, 3, 3), 1)
-            for index in range(1, count + 1)
-        ],
-        strict=True,
-    )
-)
+VGG_BLOCKS = {1: (0, 2), 2: (5, 7), 3: (10, 12, 14), 4: (17, 19, 21), 5: (24, 26, 28)}
+VGG_CONVOLUTIONS = {
+    str(place): f"block{block}_conv{index}"
+    for block, places in VGG_BLOCKS.items()
+    for index, place in enumerate(places, start=1)
+}
 """torchvision counts the layers of VGG16, activations and pools included."""
 
 
@@ -167,42 +187,53 @@ def _shapes(layers: Layers) -> dict[str, dict[str, tuple[int, ...]]]:
 def _mismatch(backbone: Backbone, layers: Layers, path: Path) -> Problem | None:
     """What the file lacks, has too much or in another shape; None where it is this network's file."""
     wanted, found = _shapes(_by_layer(backbone.state_dict())), _shapes(layers)
-    seems = _seems(found)
+    seems, likeness = _seems(found)
     missing = [name for name in wanted if name not in found]
     shapes = [
         f"{name} {_sizes(found[name])} instead of {_sizes(wanted[name])}"
         for name in wanted
         if name in found and found[name] != wanted[name]
     ]
-    truncation = seems is not None and backbone.name.startswith(f"{seems}-")
+    truncation = likeness == 1 and backbone.name.startswith(f"{seems}-")
     surplus = [] if truncation else [name for name in found if name not in wanted]
-    if not missing and not shapes and not surplus:
+    lists = (("without", missing, 20), ("misshapen:", shapes, 6), ("with unknown layers", surplus, 6))
+    differences = "; ".join(f"{word} {_shortened(names, most)}" for word, names, most in lists if names)
+    if not differences:
         return None
-    lists = (("without", missing), ("misshapen:", shapes), ("with unknown layers", surplus))
     return Problem(
         str(path),
         f"the weights do not fit {backbone.name}",
-        "; ".join(f"{word} {_shortened(names)}" for word, names in lists if names),
+        differences,
         f"the {len(wanted)} layers with weights of {backbone.name}",
-        f"This is a file of {seems}: use it for that backbone." if seems else "No backbone here has these layers.",
+        _advice(seems, likeness),
     )
 
 
-def _seems(found: Mapping[str, Mapping[str, tuple[int, ...]]]) -> str | None:
-    """The backbone of which the file has every layer and no more, else None."""
+def _seems(found: Mapping[str, Mapping[str, tuple[int, ...]]]) -> tuple[str, float]:
+    """The backbone most like the file, and the share of all their layers that are the same in both (1: all)."""
+    likeness: dict[str, float] = {}
     for name, build in BACKBONES.items():
         with torch.device("meta"):
             wanted = _shapes(_by_layer(build().state_dict()))
-        if wanted == found:
-            return name
-    return None
+        same = sum(found.get(layer) == shapes for layer, shapes in wanted.items())
+        likeness[name] = same / len(wanted.keys() | found.keys())
+    best = max(likeness, key=likeness.__getitem__)
+    return best, likeness[best]
+
+
+def _advice(seems: str, likeness: float) -> str:
+    if likeness == 1:
+        return f"This is a file of {seems}: use it for that backbone."
+    if likeness > 0.5:
+        return f"It is like a file of {seems}, but incomplete or of a variant: download that backbone's own."
+    return "It is of a network that is not offered here."
 
 
 def _sizes(values: Mapping[str, tuple[int, ...]]) -> str:
     return " ".join("x".join(map(str, shape)) for shape in values.values())
 
 
-def _shortened(names: list[str], most: int = 12) -> str:
+def _shortened(names: list[str], most: int) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
 
@@ -212,5 +243,179 @@ def _not_finite(layers: Layers, path: Path) -> Problem | None:
     if not broken:
         return None
     return Problem(
-        str(path), "weights that are no numbers", _shortened(broken), "finite weights", "Download the file again."
+        str(path), "weights that are no numbers", _shortened(broken, 20), "finite weights", "Download the file again."
     )
+
+
+def backbone_metadata(backbone: Backbone) -> dict[str, str]:
+    """What `load_backbone` must know beside the numbers, for `save_state`."""
+    return {"backbone": backbone.name, "style": backbone.style}
+
+
+def save_state(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write weights and what is to be known about them as .safetensors, the whole file or none.
+
+    Raises InputError where the file cannot be written (disk full, no permission).
+    """
+    content = to_safetensors({key: value.detach().cpu().contiguous() for key, value in state.items()}, dict(metadata))
+    try:
+        with _whole_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        what = "the weights cannot be written"
+        raise InputError(Problem(str(path), what, error.strerror or "", remedy="Free some space there.")) from error
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what `save_state` wrote: weights and metadata. Raises InputError on any other file."""
+    if (kind := _kind(path)) != "safetensors":
+        raise InputError(_unreadable(path, f"a file of {kind}"))
+    with _readable(path, kind):
+        return _read_safetensors(path)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        # Cloned, for a tensor that still maps the file would keep Windows from replacing it.
+        return {key: file.get_tensor(key).clone() for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at `path` once it is written completely and not at all otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialFile:
+    """A file of ImageNet weights as its authors publish it."""
+
+    name: str
+    url: str
+    algorithm: str
+    digest: str | None
+    """Hexadecimal; None where the authors publish none: then only the layers are checked, on loading."""
+    backbones: tuple[str, ...]
+    """The backbones that can be loaded from it."""
+
+
+KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+TORCH_URL = "https://download.pytorch.org/models"
+
+
+def _official(url: str, algorithm: str, digest: str | None, *backbones: str) -> OfficialFile:
+    return OfficialFile(url.rpartition("/")[2], url, algorithm, digest, backbones)
+
+
+OFFICIAL: dict[str, OfficialFile] = {
+    "vgg16": _official(
+        f"{KERAS_URL}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "md5",
+        "6d6bbae143d832006294945121d1f1fc",
+        "vgg16",
+    ),
+    "mobilenet": _official(f"{KERAS_URL}/mobilenet/mobilenet_1_0_224_tf_no_top.h5", "md5", None, "mobilenet"),
+    "resnet50": _official(
+        f"{KERAS_URL}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "md5",
+        "4d473c1dd8becc155b73f8504c6f6626",
+        "resnet50",
+        "resnet50-conv4",
+    ),
+    "vgg16-torchvision": _official(
+        f"{TORCH_URL}/vgg16-397923af.pth",
+        "sha256",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        "vgg16",
+    ),
+    "resnet50-torchvision": _official(
+        f"{TORCH_URL}/resnet50-0676ba61.pth",
+        "sha256",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        "resnet50",
+        "resnet50-conv4",
+    ),
+}
+"""The files that can be fetched or put into the cache by hand; the first of a backbone is the paper's."""
+
+
+def cache_folder() -> Path:
+    """Where weight files are kept between studies: RARELESION_CACHE, else the system's folder for caches."""
+    if chosen := os.environ.get("RARELESION_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "rarelesion"
+
+
+def find_cached(backbone: str) -> Path | None:
+    """The official weight file of a backbone in the cache folder; None where there is none."""
+    files = (cache_folder() / file.name for file in OFFICIAL.values() if backbone in file.backbones)
+    return next((path for path in files if path.is_file()), None)
+
+
+CHUNK_BYTES = 2**18
+TIMEOUT_SECONDS = 30
+
+
+def fetch(file: OfficialFile, cache: Path, progress: Callable[[int, int | None], None], url: str | None = None) -> Path:
+    """Download an official weight file into the cache, unless it is there, and return its path.
+
+    `progress` is called with the bytes so far and in all (None: unknown); `url` is another place to load from.
+    Raises InputError that says how to do it by hand: offline, not found, cut short, not the published file, disk full.
+    """
+    target, source = cache / file.name, url or file.url
+    if target.is_file() and _digest_fits(file, target):
+        return target
+    try:
+        with _whole_file(target) as part:
+            _download(source, part, progress)
+            part.flush()
+            if not _digest_fits(file, Path(part.name)):
+                raise OSError(None, f"another file than the published one ({file.algorithm} differs)")
+            _kind(Path(part.name))
+    except (OSError, http.client.HTTPException, ValueError, InputError) as error:
+        raise InputError(_by_hand(file, target, error)) from error
+    return target
+
+
+def _download(url: str, part: IO[bytes], progress: Callable[[int, int | None], None]) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "rarelesion"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        size = answer.headers.get("Content-Length")
+        total, done = int(size) if size else None, 0
+        while chunk := answer.read(CHUNK_BYTES):
+            part.write(chunk)
+            done += len(chunk)
+            progress(done, total)
+    if total is not None and done != total:
+        raise OSError(None, f"only {done} of {total} bytes")
+
+
+def _digest_fits(file: OfficialFile, path: Path) -> bool:
+    if file.digest is None:
+        return True
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, file.algorithm).hexdigest() == file.digest
+
+
+def _by_hand(file: OfficialFile, target: Path, error: Exception) -> Problem:
+    if isinstance(error, InputError):
+        found = error.problems[0].found
+    else:
+        found = getattr(error, "strerror", None) or str(getattr(error, "reason", error))
+    remedy = f"Download {file.url} by hand, on another computer if need be, and save it as {target}"
+    return Problem(file.name, "the weight file could not be downloaded", found, remedy=remedy)
