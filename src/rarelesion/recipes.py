@@ -1,5 +1,6 @@
 """Recipes by name: what each row of Table 3 trains and how it scores, and the paper's row order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rarelesion.errors import InputError, Problem
@@ -68,3 +69,18 @@ def row_order(recipe: str) -> tuple[int, int, str]:
     suffix = f"+{suffix}" if suffix else ""
     place = PAPER_SUFFIXES.index(suffix) if suffix in PAPER_SUFFIXES else len(PAPER_SUFFIXES)
     return base, place, recipe
+
+
+def is_trained(recipe: str) -> bool:
+    """Whether the row is one of the paper's kind of classifier, neither the CVAE nor a reader."""
+    return recipe != "cvae" and not recipe.startswith(READER_PREFIX)
+
+
+def lead_recipe(names: Sequence[str]) -> str | None:
+    """The row a report is about: the paper's proposed one, else the trained one nearest to it by name.
+
+    Never chosen by how well it did on the test cases. None where there are only readers or a CVAE.
+    """
+    trained = sorted(filter(is_trained, names), key=row_order)
+    ranked = [backbone + suffix for suffix in reversed(PAPER_SUFFIXES) for backbone in PAPER_BACKBONES]
+    return next((name for name in ranked if name in trained), trained[0] if trained else None)

@@ -1,0 +1,46 @@
+"""Scores and evaluations made up for tests of tables, figures and reports."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rarelesion import metrics
+from rarelesion.recipes import PAPER_RECIPES, PROPOSED
+from rarelesion.types import Comparison, Estimate, Evaluation, OperatingPoint, RecipeResult, Scores
+
+ROWS = (*PAPER_RECIPES, "reader:A")
+
+
+def make_scores(recipe: str, folds: int = 1, n: int = 46, seed: int = 0, shift: float = 1.2) -> Scores:
+    """Fabricated scores: a tune and a test set for each fold, one case in four malignant."""
+    rng = np.random.default_rng([seed, sum(map(ord, recipe))])
+    label = np.tile((np.arange(n) % 4 == 0).astype(int), 2 * folds)
+    fold = np.repeat(np.arange(folds), 2 * n)
+    part = np.tile(np.repeat(["tune", "test"], n), folds)
+    score = rng.normal(size=label.size) + shift * label
+    if recipe.startswith("reader:"):
+        score = np.clip(np.round(score + 2), 1, 5)
+    index = np.where(part == "test", np.arange(label.size), np.arange(label.size) + 10_000)
+    case_id = np.array([f"case-{number:03d}" for number in index])
+    return Scores(recipe, np.zeros_like(fold), fold, part, case_id, case_id, label, score.astype(float))
+
+
+def make_evaluation(recipes: Sequence[Scores]) -> Evaluation:
+    """An evaluation of the fabricated scores, with intervals of a made-up width."""
+    results = []
+    for place, scores in enumerate(recipes):
+        test = scores.where(scores.part == "test")
+        auc = metrics.roc_auc(test.label, test.score)
+        half = 0.08 + 0.005 * place
+        area = Estimate(auc, max(0.0, auc - half), min(1.0, auc + half), "made up")
+        share = Estimate(0.75, 0.45, 0.92, "made up")
+        point = OperatingPoint(0.3, share, share, "test")
+        tuned = None if scores.recipe.startswith("reader:") else OperatingPoint(0.2, share, share, "tune")
+        counts = int((test.label == 0).sum()), int(test.label.sum())
+        results.append(RecipeResult(scores.recipe, *counts, area, area, point, tuned))
+    comparisons = [
+        Comparison(PROPOSED, s.recipe, 0.06, -0.05, 0.17, 0.28, 0.61, "paired, DeLong")
+        for s in recipes
+        if s.recipe != PROPOSED
+    ]
+    return Evaluation(tuple(results), tuple(comparisons))
