@@ -15,8 +15,8 @@ from pydicom import Dataset, FileDataset, dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_modality_lut
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from rarelesion.errors import InputError, Problem
 from rarelesion.types import Floats, Image
@@ -24,6 +24,12 @@ from rarelesion.types import Floats, Image
 ORIENTATION_TOLERANCE = 1e-3  # in direction cosines
 SPACING_TOLERANCE = 0.1  # share of the slice distance by which a slice may be off its place
 SAME_PLACE_MM = 1e-3
+EMPTY_ATTRIBUTES = (
+    *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+    *("ReferringPhysicianName", "ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength"),
+    *("PositionReferenceIndicator", "Laterality", "PatientPosition"),
+)
+"""What the standard wants present in an MR image and allows to be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +285,7 @@ def write_series(
         dataset.save_as(folder / f"slice{index + 1:04d}.dcm", enforce_file_format=True)
 
 
-def _uid(*words: str) -> str:
+def _uid(*words: str) -> UID:
     return generate_uid(entropy_srcs=["rarelesion", *words])
 
 
@@ -304,11 +310,7 @@ def _synthetic_header(seed: str, description: str, index: int) -> Dataset:
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.SeriesNumber, dataset.InstanceNumber = 1, index + 1
     dataset.ScanningSequence, dataset.SequenceVariant, dataset.MRAcquisitionType = "SE", "NONE", "2D"
-    # Attributes the standard wants present and allows to be empty.
-    for keyword in (
-        "PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName ScanOptions "
-        "RepetitionTime EchoTime EchoTrainLength PositionReferenceIndicator Laterality PatientPosition"
-    ).split():
+    for keyword in EMPTY_ATTRIBUTES:
         setattr(dataset, keyword, None)
     return dataset
 
