@@ -46,20 +46,19 @@ def load_backbone(name: str, path: Path) -> Backbone:
     by `save_state`; which it is, is seen from the content. Raises InputError that lists all missing, surplus and
     misshapen layers and names the network the file seems to hold.
     """
-    kind, layers = _read_layers(path)
+    style, layers = _read_layers(path)
     backbone = BACKBONES[name]()
-    problem = _mismatch(backbone, layers, path) or _not_finite(layers, path)
-    if problem:
+    if problem := _mismatch(backbone, layers, path) or _not_finite(layers, path):
         raise InputError(problem)
     state = {f"{layer}.{key}": value for layer, values in layers.items() for key, value in values.items()}
     backbone.load_state_dict({key: state.get(key, value) for key, value in backbone.state_dict().items()})
-    set_style(backbone, kind)
+    set_style(backbone, style)
     return backbone
 
 
 def _read_layers(path: Path) -> tuple[Style, Layers]:
     kind = _kind(path)
-    with _readable(path, kind):
+    with _readable(path):
         if kind == "keras":
             return "keras", _read_keras(path)
         if kind == "torchvision":
@@ -69,11 +68,6 @@ def _read_layers(path: Path) -> tuple[Style, Layers]:
 
 
 Kind = Literal["keras", "torchvision", "safetensors"]
-DAMAGED: dict[Kind, str] = {
-    "keras": "a damaged .h5 file",
-    "torchvision": "a damaged .pth file, or one that holds more than weights",
-    "safetensors": "a damaged .safetensors file",
-}
 
 
 def _kind(path: Path) -> Kind:
@@ -82,8 +76,7 @@ def _kind(path: Path) -> Kind:
         with path.open("rb") as file:
             start = file.read(16)
     except OSError as error:
-        what = "the weight file cannot be opened"
-        raise InputError(Problem(str(path), what, error.strerror or "", remedy="Check the path.")) from error
+        raise InputError(_unreadable(path, error.strerror or "nothing")) from error
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras"
     if start.startswith((b"PK\x03\x04", b"\x80\x02")):
@@ -94,12 +87,12 @@ def _kind(path: Path) -> Kind:
 
 
 @contextmanager
-def _readable(path: Path, kind: Kind) -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     """Turn whatever a reader raises on a damaged or hostile file, which may be anything, into one clear problem."""
     try:
         yield
     except Exception as error:
-        raise InputError(_unreadable(path, DAMAGED[kind])) from error
+        raise InputError(_unreadable(path, "a damaged file, or more than weights in it")) from error
 
 
 def _unreadable(path: Path, found: str) -> Problem:
@@ -242,9 +235,8 @@ def _not_finite(layers: Layers, path: Path) -> Problem | None:
     broken = [name for name, values in layers.items() if not all(value.isfinite().all() for value in values.values())]
     if not broken:
         return None
-    return Problem(
-        str(path), "weights that are no numbers", _shortened(broken, 20), "finite weights", "Download the file again."
-    )
+    what, remedy = "some weights are not numbers", "Download the file again."
+    return Problem(str(path), what, _shortened(broken, 20), "finite numbers", remedy)
 
 
 def backbone_metadata(backbone: Backbone) -> dict[str, str]:
@@ -270,7 +262,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `save_state` wrote: weights and metadata. Raises InputError on any other file."""
     if (kind := _kind(path)) != "safetensors":
         raise InputError(_unreadable(path, f"a file of {kind}"))
-    with _readable(path, kind):
+    with _readable(path):
         return _read_safetensors(path)
 
 
@@ -309,40 +301,28 @@ class OfficialFile:
 
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
-TORCH_URL = "https://download.pytorch.org/models"
+KERAS_NAME = "weights_tf_dim_ordering_tf_kernels_notop.h5"
+TORCHVISION_URL = "https://download.pytorch.org/models"
+RESNETS = ("resnet50", "resnet50-conv4")
 
 
-def _official(url: str, algorithm: str, digest: str | None, *backbones: str) -> OfficialFile:
-    return OfficialFile(url.rpartition("/")[2], url, algorithm, digest, backbones)
+def _keras(folder: str, name: str, md5: str | None, backbones: tuple[str, ...]) -> OfficialFile:
+    return OfficialFile(name, f"{KERAS_URL}/{folder}/{name}", "md5", md5, backbones)
+
+
+def _torchvision(name: str, sha256: str, backbones: tuple[str, ...]) -> OfficialFile:
+    return OfficialFile(name, f"{TORCHVISION_URL}/{name}", "sha256", sha256, backbones)
 
 
 OFFICIAL: dict[str, OfficialFile] = {
-    "vgg16": _official(
-        f"{KERAS_URL}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "md5",
-        "6d6bbae143d832006294945121d1f1fc",
-        "vgg16",
+    "vgg16": _keras("vgg16", f"vgg16_{KERAS_NAME}", "6d6bbae143d832006294945121d1f1fc", ("vgg16",)),
+    "mobilenet": _keras("mobilenet", "mobilenet_1_0_224_tf_no_top.h5", None, ("mobilenet",)),
+    "resnet50": _keras("resnet", f"resnet50_{KERAS_NAME}", "4d473c1dd8becc155b73f8504c6f6626", RESNETS),
+    "vgg16-torchvision": _torchvision(
+        "vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", ("vgg16",)
     ),
-    "mobilenet": _official(f"{KERAS_URL}/mobilenet/mobilenet_1_0_224_tf_no_top.h5", "md5", None, "mobilenet"),
-    "resnet50": _official(
-        f"{KERAS_URL}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "md5",
-        "4d473c1dd8becc155b73f8504c6f6626",
-        "resnet50",
-        "resnet50-conv4",
-    ),
-    "vgg16-torchvision": _official(
-        f"{TORCH_URL}/vgg16-397923af.pth",
-        "sha256",
-        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        "vgg16",
-    ),
-    "resnet50-torchvision": _official(
-        f"{TORCH_URL}/resnet50-0676ba61.pth",
-        "sha256",
-        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-        "resnet50",
-        "resnet50-conv4",
+    "resnet50-torchvision": _torchvision(
+        "resnet50-0676ba61.pth", "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", RESNETS
     ),
 }
 """The files that can be fetched or put into the cache by hand; the first of a backbone is the paper's."""
@@ -413,9 +393,7 @@ def _digest_fits(file: OfficialFile, path: Path) -> bool:
 
 
 def _by_hand(file: OfficialFile, target: Path, error: Exception) -> Problem:
-    if isinstance(error, InputError):
-        found = error.problems[0].found
-    else:
-        found = getattr(error, "strerror", None) or str(getattr(error, "reason", error))
+    reason = getattr(error, "strerror", None) or str(getattr(error, "reason", error))
+    found = error.problems[0].found if isinstance(error, InputError) else reason
     remedy = f"Download {file.url} by hand, on another computer if need be, and save it as {target}"
     return Problem(file.name, "the weight file could not be downloaded", found, remedy=remedy)
