@@ -116,7 +116,8 @@ def _cut(
         found = f"{1 - inside.mean():.0%} of the patch outside the image"
         remedy = "Check that the sequences are of one examination and the ROI belongs to them."
         raise InputError(Problem(sequence, "the lesion lies outside the image", found, remedy=remedy))
-    values = _sample(image.pixels, places, inside)
+    steps = np.abs(to_index[:3, :3] @ np.stack([square.down, square.across], axis=1)).max(axis=1)
+    values = _sample(image.pixels, places, steps * square.side / settings.side_px, inside)
     reference = values[inside] if settings.scaling == "patch" else _lesion_slice(image.pixels, places, square, to_index)
     return _stretch(sequence, values, reference, settings.percentiles, inside)
 
@@ -235,9 +236,12 @@ def _inside(places: Floats, size: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.all((places >= -0.5 - 1e-6) & (places <= last + 1e-6), axis=0)
 
 
-def _sample(pixels: NDArray[np.float32], places: Floats, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Linear interpolation at (3, rows, columns) index places; detail finer than the patch's pixels is smoothed away."""
-    steps = np.maximum(np.abs(places[:, 1, 0] - places[:, 0, 0]), np.abs(places[:, 0, 1] - places[:, 0, 0]))
+def _sample(pixels: NDArray[np.float32], places: Floats, steps: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """Linear interpolation at (3, rows, columns) index places, 0 outside.
+
+    `steps` (3,) says how many of the image's pixels lie between two of the patch's; what is finer is smoothed away
+    first, or it would come back as a pattern that is not there.
+    """
     sigmas = np.maximum(0.0, (steps - 1) / 2)
     reach = np.ceil(4 * sigmas) + 1
     size = np.array(pixels.shape)
@@ -245,9 +249,8 @@ def _sample(pixels: NDArray[np.float32], places: Floats, inside: NDArray[np.bool
     high = np.clip(np.ceil(places.max(axis=(1, 2)) + reach), 0, size - 1).astype(int) + 1
     part = pixels[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))]
     smooth = gaussian_filter(part, sigmas, mode="nearest") if sigmas.any() else part
-    values = map_coordinates(smooth, places - low[:, None, None], order=1, mode="nearest", output=np.float32)
-    values[~inside] = 0
-    return values
+    values = np.asarray(map_coordinates(smooth, places - low[:, None, None], order=1, mode="nearest"))
+    return np.where(inside, values, 0)
 
 
 def _lesion_slice(
@@ -262,11 +265,7 @@ def _lesion_slice(
 
 
 def _stretch(
-    sequence: str,
-    values: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    percentiles: tuple[float, float],
-    inside: NDArray[np.bool_],
+    sequence: str, values: Floats, reference: Floats, percentiles: tuple[float, float], inside: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Intensities between the percentiles of the reference to 0..1, the rest clipped; 0 outside the image."""
     if not (np.isfinite(values).all() and np.isfinite(reference).all()):
@@ -279,4 +278,4 @@ def _stretch(
     if np.ptp(stretched[inside]) == 0:
         remedy = "Check that the ROI lies on the lesion."
         raise InputError(Problem(sequence, "the patch is one grey", f"{values[inside][0]:g}", remedy=remedy))
-    return stretched.astype(np.float32)
+    return np.asarray(stretched, dtype=np.float32)

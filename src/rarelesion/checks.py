@@ -1,0 +1,98 @@
+"""What is wrong or suspicious with a cohort, found before a second is spent on training."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarelesion.crop import resolve_channels
+from rarelesion.errors import InputError, Problem
+from rarelesion.images import load_roi
+from rarelesion.patches import cut_case
+from rarelesion.settings import Settings
+from rarelesion.types import CLASSES, Case, Cohort, Finding, Roi
+
+FEWEST_PER_PART = 2
+"""Patients of each class that a part should hold: with one, its sensitivity is 0 or 1."""
+SMALLEST_SHARE = 0.2  # of the patients, in the tuning part and in the test part
+SMALLEST_LESION_PX = 8
+CODES = {
+    "RL101": "an image or ROI cannot be used",
+    "RL102": "few patients of a class",
+    "RL103": "the same picture in two patients",
+    "RL104": "a very small lesion",
+}
+
+
+def check_cohort(
+    cohort: Cohort, settings: Settings, on_case: Callable[[int, int], None] | None = None
+) -> tuple[Finding, ...]:
+    """Try every case as a study would and say what is wrong (error) or suspicious (warning), worst first.
+
+    `on_case` is told after each case how many are done, of how many. Each finding has one of the `CODES`. Raises
+    InputError only where the sequences cannot be given colours.
+    """
+    channels = resolve_channels(cohort.sequences, settings.images.channels)
+    findings = list(_few_patients(cohort, settings.split.folds))
+    same: dict[bytes, list[Case]] = defaultdict(list)
+    for done, case in enumerate(cohort.cases, start=1):
+        try:
+            same[_fingerprint(cut_case(case, channels, settings.images))].append(case)
+            findings += _small_lesions(case)
+        except InputError as error:
+            findings += [_unusable(problem) for problem in error.problems]
+        if on_case is not None:
+            on_case(done, len(cohort.cases))
+    findings += _duplicates(cases for cases in same.values() if len(cases) > 1)
+    return tuple(sorted(findings, key=lambda finding: (finding.severity != "error", finding.code)))
+
+
+def _few_patients(cohort: Cohort, folds: int) -> Iterator[Finding]:
+    share = min(SMALLEST_SHARE, 1 / folds)
+    needed = round(FEWEST_PER_PART / share)
+    for label, name in enumerate(CLASSES[:2]):
+        patients = len({case.patient_id for case in cohort.cases if case.label == label})
+        if patients < needed:
+            message = f"{patients} {name} patients; {needed} put {FEWEST_PER_PART} into every test part"
+            remedy = "Expect wide intervals; use fewer folds or collect more cases."
+            yield Finding("RL102", "warning", f"{cohort.source.name}:1:label", message, remedy)
+
+
+def _fingerprint(patch: NDArray[np.float32]) -> bytes:
+    return sha256(np.ascontiguousarray(patch)).digest()
+
+
+def _small_lesions(case: Case) -> Iterator[Finding]:
+    for sequence, source in case.rois.items():
+        side = _longer_side(load_roi(source))
+        if side < SMALLEST_LESION_PX:
+            message = f"the lesion is {side} pixels long; little can be seen of it"
+            remedy = "Check the box or mask: rows come before columns, and row1, col1 are not a height and a width."
+            yield Finding("RL104", "warning", f"case {case.case_id}, {sequence}", message, remedy)
+
+
+def _longer_side(roi: Roi) -> int:
+    """In pixels, along any axis but the one across slices; of a mask over all slices."""
+    if roi.box is not None:
+        return max(roi.box[2] - roi.box[0], roi.box[3] - roi.box[1])
+    assert roi.mask is not None
+    extents = [np.ptp(places) + 1 for places in np.nonzero(roi.mask)[1:]]
+    return int(max(extents))
+
+
+def _unusable(problem: Problem) -> Finding:
+    message = str(Problem(problem.where, problem.what, problem.found, problem.expected))
+    message = message.removeprefix(f"{problem.where}: ").removesuffix(".")
+    return Finding("RL101", "error", problem.where, message, problem.remedy)
+
+
+def _duplicates(groups: Iterator[list[Case]]) -> Iterator[Finding]:
+    for cases in groups:
+        if len({case.patient_id for case in cases}) > 1:
+            names = " and ".join(case.case_id for case in cases)
+            message = f"the cases {names} show the same picture, and are of different patients"
+            message += ", even of different classes" if len({case.label for case in cases}) > 1 else ""
+            remedy = "Take one out, or give both the same patient_id: else a picture is trained on and tested."
+            yield Finding("RL103", "warning", f"case {cases[0].case_id}", message, remedy)
