@@ -82,7 +82,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     equal scores are one threshold. The trapezoid area is not used: it interpolates too favourably
     (Davis & Goadrich 2006, doi:10.1145/1143844.1143874).
 
-    >>> average_precision([0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4])
+    >>> average_precision([1, 0, 0, 1], [0.1, 0.2, 0.3, 0.4])
     0.75
     """
     _, hits, alarms = _counts(*_check_scores(labels, scores))

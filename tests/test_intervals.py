@@ -1,0 +1,352 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from rarelesion.errors import InputError
+from rarelesion.intervals import (
+    auc_influence,
+    operating_point,
+    patient_variance,
+    pr_auc_estimate,
+    proportion_interval,
+    roc_auc_estimate,
+    usable_folds,
+    weighted_average_precision,
+    weighted_roc_auc,
+)
+from rarelesion.metrics import METRICS, average_precision, roc_auc
+from rarelesion.types import Scores
+from test_metrics import read, reference_cases
+
+INTERVALS = ("logit", "delong", "bootstrap")
+
+
+def make_scores(label, score, fold=0, repeat=0, part="test", case=None, patient=None):
+    n = len(label)
+    case = np.array([f"case{i}" for i in range(n)]) if case is None else np.array(case)
+    return Scores(
+        recipe="made-up",
+        repeat=np.broadcast_to(repeat, n),
+        fold=np.broadcast_to(fold, n),
+        part=np.broadcast_to(part, n),
+        case_id=case,
+        patient_id=case if patient is None else np.array(patient),
+        label=np.array(label),
+        score=np.array(score, dtype=float),
+    )
+
+
+def separable(n_benign, n_malignant, seed=0, gain=1.0):
+    rng = np.random.default_rng(seed)
+    label = np.repeat([0, 1], [n_benign, n_malignant])
+    return label, rng.normal(size=label.size) + gain * label
+
+
+@st.composite
+def any_scores(draw):
+    """Up to three folds with both classes in each, few distinct values, some patients with several lesions."""
+    label, score, fold = [], [], []
+    for number in range(draw(st.integers(1, 3))):
+        n = draw(st.integers(2, 9))
+        label += [0, 1, *draw(st.lists(st.integers(0, 1), min_size=n - 2, max_size=n - 2))]
+        score += draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))
+        fold += [number] * n
+    patient = [f"p{number}" for number in draw(st.lists(st.integers(0, 30), min_size=len(label), max_size=len(label)))]
+    return make_scores(label, score, fold=fold, patient=patient)
+
+
+def assert_honest(estimate):
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    assert estimate.high - estimate.low > 1e-6
+    assert all(type(number) is float for number in (estimate.value, estimate.low, estimate.high))
+
+
+@pytest.mark.parametrize("row", read("single.csv"), ids=lambda row: f"{row['dataset']}-{row['score']}")
+def test_delong_agrees_with_proc(row):
+    scores = make_scores(*reference_cases(row["dataset"], row["score"]))
+    folds = usable_folds(scores)
+    value, influence = auc_influence(folds)
+    assert value == pytest.approx(float(row["auc"]), abs=1e-12)
+    assert patient_variance(folds.rows, influence) == pytest.approx(float(row["variance"]), abs=1e-9)
+    if float(row["variance"]) > 0:
+        estimate = roc_auc_estimate(scores, interval="delong")
+        assert (estimate.low, estimate.high) == pytest.approx((float(row["low"]), float(row["high"])), abs=1e-9)
+        assert estimate.method == "plain DeLong, cut at 0 and 1"
+
+
+def test_logit_interval_is_delong_on_the_logit_scale():
+    row = next(row for row in read("single.csv") if (row["dataset"], row["score"]) == ("paper_size", "a"))
+    auc, variance = float(row["auc"]), float(row["variance"])
+    half = norm.ppf(0.95) * np.sqrt(variance) / (auc * (1 - auc))
+    estimate = roc_auc_estimate(make_scores(*reference_cases("paper_size", "a")), confidence=0.9)
+    assert (estimate.low, estimate.high) == pytest.approx((expit(logit(auc) - half), expit(logit(auc) + half)))
+    assert estimate.method == "DeLong on the logit scale"
+
+
+def test_near_perfect_ranking_of_4_in_16_stays_below_1():
+    label, score = [0] * 12 + [1] * 4, [*range(12), 10.5, 21, 22, 23]
+    for interval in INTERVALS:
+        assert_honest(roc_auc_estimate(make_scores(label, score), interval=interval))
+    assert roc_auc_estimate(make_scores(label, score)).high < 1
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_perfect_separation_keeps_a_width(interval):
+    estimate = roc_auc_estimate(make_scores([0] * 12 + [1] * 4, range(16)), interval=interval)
+    assert_honest(estimate)
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
+    assert "Newcombe" in estimate.method
+
+
+def test_perfect_separation_solves_newcombes_equation():
+    low = roc_auc_estimate(make_scores([0] * 12 + [1] * 4, range(16))).low
+    m, n = 4, 12
+    inner = 1 + ((m + n) / 2 - 1) * ((1 - low) / (2 - low) + low / (1 + low))
+    assert (1 - low) ** 2 == pytest.approx(norm.ppf(0.975) ** 2 * low * (1 - low) * inner / (m * n), rel=1e-9)
+
+
+def test_perfectly_wrong_ranking_mirrors_the_perfect_one():
+    label, score = np.repeat([0, 1], [12, 4]), np.arange(16)
+    right, wrong = roc_auc_estimate(make_scores(label, score)), roc_auc_estimate(make_scores(label, -score))
+    assert (wrong.value, wrong.low, wrong.high) == pytest.approx((0, 0, 1 - right.low), abs=1e-9)
+
+
+def test_a_single_malignant_case_has_an_interval():
+    assert_honest(roc_auc_estimate(make_scores([0] * 8 + [1], [*range(8), 5.5])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_scores(), st.sampled_from(INTERVALS), st.sampled_from([0.5, 0.8, 0.95, 0.99]))
+def test_interval_is_inside_0_and_1_holds_the_value_and_has_a_width(scores, interval, confidence):
+    assert_honest(roc_auc_estimate(scores, confidence, interval, resamples=50))
+    assert_honest(pr_auc_estimate(scores, confidence, resamples=50))
+    point = operating_point(scores, "test", confidence)
+    assert_honest(point.sensitivity)
+    assert_honest(point.specificity)
+
+
+@settings(max_examples=30, deadline=None)
+@given(any_scores(), st.integers(0, 99))
+def test_order_of_the_rows_does_not_matter(scores, seed):
+    order = np.random.default_rng(seed).permutation(scores.label.size)
+    shuffled = scores.where(order)
+    for interval in ("logit", "delong"):
+        first, second = roc_auc_estimate(scores, interval=interval), roc_auc_estimate(shuffled, interval=interval)
+        assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high), abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(any_scores())
+def test_each_fold_has_its_own_scale(scores):
+    moved = make_scores(
+        scores.label, np.exp(scores.score) * 5.0**scores.fold - scores.fold, scores.fold, patient=scores.patient_id
+    )
+    for estimate in (roc_auc_estimate, pr_auc_estimate):
+        first, second = estimate(scores, resamples=50), estimate(moved, resamples=50)
+        assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high), abs=1e-9)
+
+
+def test_flipping_labels_and_scores_changes_nothing():
+    label, score = separable(20, 9, seed=4)
+    first, second = roc_auc_estimate(make_scores(label, score)), roc_auc_estimate(make_scores(1 - label, -score))
+    assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high), abs=1e-12)
+
+
+def test_areas_are_means_over_folds():
+    label, score = separable(40, 20, seed=1)
+    fold = np.arange(60) % 5
+    scores = make_scores(label, score + 100 * fold, fold=fold)
+    for estimate, metric in ((roc_auc_estimate, roc_auc), (pr_auc_estimate, average_precision)):
+        expected = np.mean([metric(label[fold == number], score[fold == number]) for number in range(5)])
+        assert estimate(scores).value == pytest.approx(expected, abs=1e-12)
+        assert estimate(scores).method.startswith("mean of 5 folds, ")
+
+
+def test_variance_over_folds_is_near_ledells():
+    label, score = separable(400, 200, seed=2, gain=1.2)
+    fold = np.arange(600) % 5
+    folds = usable_folds(make_scores(label, score, fold=fold))
+    value, influence = auc_influence(folds)
+    ledell = 0.0
+    for number in range(5):
+        here = fold == number
+        above, below = score[here & (label == 1)], score[here & (label == 0)]
+        auc = np.mean(above[:, None] > below)
+        parts = [
+            ((above[:, None] > below).mean(1) - auc) / (200 / 600),
+            ((above > below[:, None]).mean(1) - auc) / (400 / 600),
+        ]
+        ledell += np.sum(np.concatenate(parts) ** 2) / here.sum() / 5
+    assert patient_variance(folds.rows, influence) == pytest.approx(ledell / 600, rel=0.03)
+    assert value == pytest.approx(np.mean([roc_auc(label[fold == k], score[fold == k]) for k in range(5)]))
+
+
+def test_repeating_the_same_scores_does_not_narrow_the_interval():
+    label, score = separable(30, 10, seed=3)
+    case = [f"case{i}" for i in range(40)]
+    once = make_scores(label, score, case=case)
+    thrice = make_scores(np.tile(label, 3), np.tile(score, 3), repeat=np.repeat(range(3), 40), case=case * 3)
+    for estimate in (roc_auc_estimate, pr_auc_estimate):
+        first, second = estimate(once), estimate(thrice)
+        assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high), abs=1e-9)
+    assert roc_auc_estimate(thrice).method.startswith("mean of 3 folds (3 repeats), ")
+    first, second = operating_point(once, "test"), operating_point(thrice, "test")
+    assert first.sensitivity.low == pytest.approx(second.sensitivity.low)
+    assert first.threshold == pytest.approx(second.threshold)
+
+
+def test_perfect_repeats_do_not_narrow_newcombes_interval():
+    label, score = np.repeat([0, 1], [12, 4]), np.arange(16)
+    case = [f"case{i}" for i in range(16)]
+    thrice = make_scores(np.tile(label, 3), np.tile(score, 3), repeat=np.repeat(range(3), 16), case=case * 3)
+    assert roc_auc_estimate(thrice).low == pytest.approx(roc_auc_estimate(make_scores(label, score)).low, abs=1e-9)
+
+
+def test_copies_of_a_lesion_in_one_patient_add_no_certainty():
+    label, score = separable(30, 10, seed=3)
+    patient = [f"p{i}" for i in range(40)]
+    single = make_scores(label, score, patient=patient)
+    doubled = make_scores(np.tile(label, 2), np.tile(score, 2), patient=patient * 2)
+    for estimate in (roc_auc_estimate, pr_auc_estimate):
+        first, second = estimate(single), estimate(doubled)
+        assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high), abs=1e-9)
+    first, second = operating_point(single, "test").sensitivity, operating_point(doubled, "test").sensitivity
+    assert (first.low, first.high) == pytest.approx((second.low, second.high))
+    assert second.method == "Wilson on 20 cases of 10 patients"
+
+
+def test_folds_of_one_class_are_left_out_and_named():
+    label, score = [0, 1, 0, 1, 0, 0], [1, 2, 4, 3, 9, 9]
+    estimate = roc_auc_estimate(make_scores(label, score, fold=[0, 0, 1, 1, 2, 2]))
+    assert estimate.value == 0.5
+    assert estimate.method.startswith("mean of 2 folds (1 with one class only left out), ")
+    with pytest.raises(InputError, match="no fold tests both classes; found 2 benign and 1 malignant test cases"):
+        roc_auc_estimate(make_scores([0, 1, 0], [1, 2, 3], fold=[0, 1, 0]))
+
+
+@pytest.mark.parametrize(
+    "estimate", [roc_auc_estimate, pr_auc_estimate, lambda scores: operating_point(scores, "test")]
+)
+def test_broken_scores_are_named(estimate):
+    with pytest.raises(InputError, match="made-up: score of case case1; found nan"):
+        estimate(make_scores([0, 1, 1], [1, float("nan"), 2]))
+    with pytest.raises(InputError, match="label of case case2; found 7"):
+        estimate(make_scores([0, 1, 7], [1, 2, 3]))
+    with pytest.raises(InputError, match="found 3 benign and 0 malignant test cases"):
+        estimate(make_scores([0, 0, 0], [1, 2, 3]))
+    with pytest.raises(InputError, match="found 0 benign and 0 malignant test cases"):
+        estimate(make_scores([0, 1], [1, 2], part="tune"))
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, float("nan")])
+def test_confidence_is_a_share(confidence):
+    with pytest.raises(InputError, match="a number between 0 and 1"):
+        roc_auc_estimate(make_scores([0, 1], [1, 2]), confidence)
+
+
+def test_wilson_agrees_with_the_published_example():
+    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, Table I, method 3
+    published = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
+    for (successes, n), bounds in published.items():
+        assert proportion_interval(successes, n) == pytest.approx(bounds, abs=5e-5)
+
+
+@given(st.integers(1, 500), st.floats(0, 1), st.floats(0.01, 0.999))
+def test_wilson_is_inside_0_and_1_and_mirrors(n, share, confidence):
+    low, high = proportion_interval(share * n, n, confidence)
+    assert 0 <= low <= share * n / n <= high <= 1
+    assert high > low
+    mirrored = proportion_interval(n - share * n, n, confidence)
+    assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high), abs=1e-9)
+
+
+@given(any_scores(), st.integers(0, 99))
+def test_a_weight_is_a_number_of_copies(scores, seed):
+    weights = np.random.default_rng(seed).integers(0, 3, (4, scores.label.size))
+    malignant = scores.label == 1
+    for weighted, metric in ((weighted_roc_auc, METRICS["roc_auc"]), (weighted_average_precision, METRICS["pr_auc"])):
+        for counts, found in zip(weights, weighted(malignant, scores.score, weights.astype(float)), strict=True):
+            labels, copies = np.repeat(scores.label, counts), np.repeat(scores.score, counts)
+            if np.unique(labels).size == 2:
+                assert found == pytest.approx(metric(labels, copies), abs=1e-12)
+            else:
+                assert np.isnan(found)
+
+
+def test_bootstrap_of_the_roc_area_is_near_delong():
+    scores = make_scores(*separable(120, 60, seed=5))
+    delong, drawn = (roc_auc_estimate(scores, interval=interval) for interval in ("logit", "bootstrap"))
+    assert (drawn.low, drawn.high) == pytest.approx((delong.low, delong.high), abs=0.01)
+    assert drawn.method == "bootstrap of 2000 draws of patients on the logit scale"
+
+
+def test_bootstrap_of_the_pr_area_against_one_written_out():
+    label, score = separable(40, 15, seed=7)
+    rng, areas = np.random.default_rng(0), []
+    for _ in range(1500):
+        drawn = np.concatenate([rng.integers(0, 40, 40), rng.integers(40, 55, 15)])
+        areas.append(average_precision(label[drawn], score[drawn]))
+    value = average_precision(label, score)
+    half = norm.ppf(0.975) * np.std(areas) / (value * (1 - value))
+    estimate = pr_auc_estimate(make_scores(label, score))
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (expit(logit(value) - half), expit(logit(value) + half)), abs=0.02
+    )
+
+
+def test_the_seed_decides_the_bootstrap():
+    scores = make_scores(*separable(30, 12, seed=6))
+    assert pr_auc_estimate(scores, seed=1) == pr_auc_estimate(scores, seed=1)
+    assert pr_auc_estimate(scores, seed=1) != pr_auc_estimate(scores, seed=2)
+
+
+def test_perfect_pr_area_is_wilson_on_the_malignant():
+    estimate = pr_auc_estimate(make_scores([0] * 12 + [1] * 4, range(16)))
+    assert (estimate.low, estimate.high) == pytest.approx(proportion_interval(4, 4))
+    assert "Wilson" in estimate.method
+
+
+def two_folds(tune_scores):
+    """Two folds on different scales, three test and two tuning cases each."""
+    parts = [
+        make_scores([0, 1, 1], [1, 3, 5], fold=0, case=["a", "b", "c"]),
+        make_scores([0, 0, 1], [10, 50, 40], fold=1, case=["d", "e", "f"]),
+        make_scores([0, 1], tune_scores[0], fold=0, part="tune", case=["d", "f"]),
+        make_scores([0, 1], tune_scores[1], fold=1, part="tune", case=["a", "b"]),
+    ]
+    columns = ("repeat", "fold", "part", "case_id", "patient_id", "label", "score")
+    return Scores("made-up", *(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def test_operating_point_pools_the_decisions_of_each_folds_own_threshold():
+    scores = two_folds(tune_scores=([3, 5], [20, 30]))
+    best = operating_point(scores, "test")
+    assert best.threshold == (2 + 25) / 2
+    assert (best.sensitivity.value, best.specificity.value) == pytest.approx((1, 2 / 3))
+    assert best.sensitivity.method == "pooled over 2 folds, Wilson on 3 cases"
+    tuned = operating_point(scores, "tune")
+    assert tuned.threshold == (4 + 25) / 2
+    assert (tuned.sensitivity.value, tuned.specificity.value) == pytest.approx((2 / 3, 2 / 3))
+    assert (tuned.sensitivity.low, tuned.sensitivity.high) == pytest.approx(proportion_interval(2, 3))
+    assert (best.chosen_on, tuned.chosen_on) == ("test", "tune")
+
+
+def test_decisions_on_a_case_are_averaged_over_repeats():
+    label, case = [0, 1, 1], ["a", "b", "c"]
+    scores = make_scores(label * 2, [1, 3, 5, 4, 3, 5], repeat=[0, 0, 0, 1, 1, 1], case=case * 2)
+    point = operating_point(scores, "test")
+    assert point.sensitivity.value == pytest.approx((1 + 0.5) / 2)
+    assert (point.sensitivity.low, point.sensitivity.high) == pytest.approx(proportion_interval(1.5, 2))
+
+
+def test_without_tuning_cases_there_is_no_tuned_threshold():
+    with pytest.raises(InputError, match="no threshold can be chosen on the tune cases; found 0 tune cases"):
+        operating_point(make_scores([0, 1], [1, 2]), "tune")
