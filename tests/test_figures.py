@@ -69,6 +69,7 @@ def test_missed_cases_are_the_malignant_below_the_threshold_of_the_tuning_cases(
 def test_without_tuning_cases_nothing_is_called_missed(embeddings):
     scores = scores_of(embeddings, np.zeros(120))
     assert figures.missed_cases(scores.where(scores.part == "test"), 0, 0) == []
+    assert figures.missed_cases(scores.where(scores.label == 1), 0, 0) == []
 
 
 def test_benign_cases_on_a_line_have_no_region(embeddings):

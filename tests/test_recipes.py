@@ -1,7 +1,7 @@
 import pytest
 
 from rarelesion.errors import InputError
-from rarelesion.recipes import PAPER_RECIPES, PROPOSED, Recipe, parse_recipe, row_order
+from rarelesion.recipes import PAPER_RECIPES, PROPOSED, Recipe, is_trained, lead_recipe, parse_recipe, row_order
 
 BACKBONES = ("vgg16", "mobilenet", "resnet50", "resnet50-conv4", "tiny")
 DETECTORS = ("lof", "ocsvm")
@@ -37,3 +37,11 @@ def test_rows_are_ordered_as_in_the_paper_with_readers_last():
     names = ["reader:a", "cvae", "tiny", *reversed(PAPER_RECIPES[:15]), "vgg16+texture+l2+knn"]
     ordered = sorted(names, key=row_order)
     assert ordered == [*PAPER_RECIPES[:5], "vgg16+texture+l2+knn", *PAPER_RECIPES[5:15], "tiny", "cvae", "reader:a"]
+
+
+def test_the_row_a_report_is_about_is_the_one_nearest_to_the_papers_by_name():
+    assert lead_recipe(["reader:a", *PAPER_RECIPES]) == PROPOSED
+    assert lead_recipe(["vgg16", "resnet50+texture+l2+lof", "mobilenet+texture+l2+lof"]) == "mobilenet+texture+l2+lof"
+    assert lead_recipe(["tiny+l2", "cvae"]) == "tiny+l2"
+    assert lead_recipe(["reader:a", "cvae"]) is None
+    assert [name for name in ("cvae", "reader:a", "tiny") if is_trained(name)] == ["tiny"]

@@ -92,11 +92,11 @@ def _draw_region(axes: Axes, benign: Floats) -> None:
 def missed_cases(scores: Scores, repeat: int, fold: int) -> list[str]:
     """Ids of the malignant test cases of one split that score below the threshold chosen on its tuning cases.
 
-    Raises InputError where the tuning cases hold one class only.
+    Empty where the tuning cases do not hold both classes, so that there is no threshold.
     """
     split = scores.where((scores.repeat == repeat) & (scores.fold == fold))
     tune, test = split.where(split.part == "tune"), split.where(split.part == "test")
-    if not len(tune.score):
+    if np.unique(tune.label).size < 2:
         return []
     threshold = metrics.youden_threshold(tune.label, tune.score)
     return [str(case) for case in test.case_id[(test.label == 1) & (test.score < threshold)]]
