@@ -61,7 +61,7 @@ def _few_patients(cohort: Cohort, folds: int) -> Iterator[Finding]:
 
 
 def _fingerprint(patch: NDArray[np.float32]) -> bytes:
-    return sha256(np.ascontiguousarray(patch)).digest()
+    return sha256(patch.tobytes()).digest()
 
 
 def _small_lesions(case: Case) -> Iterator[Finding]:

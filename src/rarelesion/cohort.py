@@ -14,6 +14,7 @@ from rarelesion.types import PARTS, Case, Cohort, Part, Rating, Roi
 
 UNKNOWN_LABEL = -1
 """The label of a case that is to be predicted and whose histology nobody has given."""
+MOST_HINTS = 10
 BOX_FORMAT = "row0 col0 row1 col1, for a volume slice row0 col0 row1 col1; whole numbers, row1 and col1 exclusive"
 
 
@@ -23,9 +24,15 @@ class _Reading:
 
     folder: Path
     problems: list[Problem] = field(default_factory=list)
+    looked_up: int = 0
 
     def add(self, where: str, what: str, found: str = "", expected: str = "", remedy: str = "") -> None:
         self.problems.append(Problem(where, what, found, expected, remedy))
+
+    def near(self, path: Path) -> str:
+        """A hint at the right name; for the first few only, because it takes long and the rest will be alike."""
+        self.looked_up += 1
+        return near_names(path.name, path.parent) if self.looked_up <= MOST_HINTS else ""
 
     def stop_if_any(self) -> None:
         if self.problems:
@@ -277,7 +284,7 @@ def _file(row: Row, column: str, kind: str, reading: _Reading) -> Path:
         # A cohort written on Windows opens elsewhere too.
         path = reading.folder / PureWindowsPath(text).as_posix()
     if not path.exists():
-        remedy = near_names(path.name, path.parent) or "Paths are relative to the table's folder."
+        remedy = reading.near(path) or "Paths are relative to the table's folder."
         reading.add(row.at(column), f"the {kind} is not there", text, "a file, or a folder of one DICOM series", remedy)
     elif path.is_dir() and not any(path.iterdir()):
         reading.add(row.at(column), "the folder is empty", text, "the files of one DICOM series")

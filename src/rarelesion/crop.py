@@ -261,7 +261,7 @@ def _lesion_slice(
     normal = np.cross(square.down, square.across)
     axis = int(np.argmax(np.abs(normal @ directions) / np.linalg.norm(directions, axis=0)))
     index = int(np.clip(np.rint(places[axis].mean()), 0, pixels.shape[axis] - 1))
-    return pixels.take(index, axis=axis)
+    return np.asarray(pixels.take(index, axis=axis))
 
 
 def _stretch(
@@ -274,7 +274,7 @@ def _stretch(
     if high - low <= SMALLEST_RANGE * max(abs(high), abs(low)):
         remedy = "Check that the file holds the picture that was meant."
         raise InputError(Problem(sequence, "the image is one grey", f"{low:g} to {high:g}", remedy=remedy))
-    stretched = np.clip((values - low) / (high - low), 0, 1) * inside
+    stretched = np.where(inside, np.clip((values - low) / (high - low), 0, 1), 0)
     if np.ptp(stretched[inside]) == 0:
         remedy = "Check that the ROI lies on the lesion."
         raise InputError(Problem(sequence, "the patch is one grey", f"{values[inside][0]:g}", remedy=remedy))

@@ -122,8 +122,9 @@ def _pad(columns: list[str], cells: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def near_names(name: str, folder: Path) -> str:
-    """A sentence with the names in the folder that look like the one that is not there."""
+    """A sentence with the names in the folder that look like the one that is not there, empty if none does."""
     if not folder.is_dir():
         return f"There is no folder {folder.name!r} either." if folder.name else ""
-    near = get_close_matches(name, [item.name for item in folder.iterdir()], n=3, cutoff=0.8)
-    return f"Did you mean {' or '.join(near)}?" if near else ""
+    names = {item.name.casefold(): item.name for item in folder.iterdir()}
+    near = get_close_matches(name.casefold(), names, n=3, cutoff=0.8)
+    return f"Did you mean {' or '.join(names[match] for match in near)}?" if near else ""
