@@ -6,8 +6,10 @@ import pytest
 
 from rarelesion.tables import (
     comparisons_csv,
+    comparisons_markdown,
     evaluation_json,
     format_estimate,
+    format_p,
     format_share,
     row_label,
     table3_csv,
@@ -45,7 +47,7 @@ EVALUATION = Evaluation((PROPOSED, READER), (COMPARISON,))
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.86, ".86"), (1.0, "1.00"), (0.0, ".00"), (-0.054, "-.05"), (0.996, "1.00")]
+    ("value", "text"), [(0.86, ".86"), (1.0, "1.00"), (0.0, ".00"), (-0.054, "-.05"), (-0.001, ".00"), (0.996, "1.00")]
 )
 def test_shares_look_as_in_the_paper(value, text):
     assert format_share(value) == text
@@ -89,6 +91,20 @@ def test_comparisons_csv_reads_back():
     assert list(row) == ["a", "b", "difference", "low", "high", "p", "p_adjusted", "test"]
     assert (row["a"], float(row["low"]), row["test"]) == (PROPOSED.recipe, -0.0123456789, "mean of 5 folds, paired")
     assert comparisons_csv(Evaluation((PROPOSED,), ())).splitlines() == ["a,b,difference,low,high,p,p_adjusted,test"]
+
+
+def test_comparisons_to_read():
+    assert comparisons_markdown(EVALUATION).splitlines() == [
+        "|  | compared with | Difference in ROC-AUC | p | p after Holm |",
+        "| --- | --- | --- | --- | --- |",
+        r"| VGG16 +texture +L2 +LOF | reader a_b\|50% | .12 (-.01 to .25) | .100 | .200 |",
+    ]
+    assert comparisons_markdown(Evaluation((PROPOSED,), ())) == ""
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0409, ".041"), (1.0, "1.000"), (0.0009, "<.001"), (0.0, "<.001")])
+def test_p_values_have_three_decimals(p, text):
+    assert format_p(p) == text
 
 
 def test_markdown_has_the_papers_columns_and_then_the_honest_ones():

@@ -118,11 +118,12 @@ def auc_influence(folds: Folds) -> tuple[float, Array]:
     Obuchowski 1997, doi:10.2307/2533958. NaN where a class comes from a single patient.
     """
     rows, malignant = folds.rows, folds.rows.label == 1
-    value, place, weight = folds.mean(roc_auc), np.zeros(malignant.size), np.zeros(malignant.size)
+    place, weight = np.zeros(malignant.size), np.zeros(malignant.size)
     for index in folds.used:
         here = malignant[index]
         place[index] = placements(here, rows.score[index])
         weight[index] = 1 / (len(folds.used) * np.where(here, here.sum(), (~here).sum()))
+    value = float(np.sum((weight * place)[malignant]))
     influence = weight * (place - value)
     for members in (malignant, ~malignant):
         patients = np.unique(rows.patient_id[members & (weight > 0)]).size

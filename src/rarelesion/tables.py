@@ -28,13 +28,19 @@ def row_label(recipe: str) -> str:
 
 def format_share(value: float) -> str:
     """A share with two decimals and no leading zero, as the paper prints it: ".86", "1.00", "-.05"."""
-    text = f"{value:.2f}"
+    text = f"{value:.2f}" if round(value, 2) else "0.00"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def format_estimate(estimate: Estimate) -> str:
-    """The value and its interval: ".86 (.73–.99)"."""
-    return f"{format_share(estimate.value)} ({format_share(estimate.low)}–{format_share(estimate.high)})"
+def format_estimate(estimate: Estimate, between: str = "–") -> str:
+    """The value and its interval: ".86 (.73–.99)"; where bounds may be negative a word between them reads better."""
+    low, high = format_share(estimate.low), format_share(estimate.high)
+    return f"{format_share(estimate.value)} ({low}{between}{high})"
+
+
+def format_p(p: float) -> str:
+    """A p-value with three decimals: ".041", "<.001"."""
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
@@ -122,11 +128,31 @@ def _lines(evaluation: Evaluation, confidence: float, escape: Callable[[str], st
     return [[escape(cell) for cell in cells] for cells in table]
 
 
+def _escape_markdown(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = lines
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
+
+
 def table3_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
     """Table 3 to read: the paper's columns with two decimals, then the honest operating point; `confidence` in 0..1."""
-    head, *rows = _lines(evaluation, confidence, lambda cell: cell.replace("\\", "\\\\").replace("|", "\\|"))
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + f"\n\n{_caption(evaluation)}\n"
+    lines = _lines(evaluation, confidence, _escape_markdown)
+    return f"{_markdown(lines)}\n{_caption(evaluation)}\n"
+
+
+def comparisons_markdown(evaluation: Evaluation) -> str:
+    """The comparisons to read: the difference of two ROC-AUC with its interval, p and Holm's p; empty without any."""
+    if not evaluation.comparisons:
+        return ""
+    lines = [["", "compared with", "Difference in ROC-AUC", "p", "p after Holm"]]
+    for one in evaluation.comparisons:
+        difference = format_estimate(Estimate(one.difference, one.low, one.high, one.test), between=" to ")
+        cells = [row_label(one.a), row_label(one.b), difference, format_p(one.p), format_p(one.p_adjusted)]
+        lines.append([_escape_markdown(cell) for cell in cells])
+    return _markdown(lines)
 
 
 def _latex(text: str) -> str:
