@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from rarelesion.errors import InputError, Problem
 
 Layers = dict[str, dict[str, Tensor]]
 """Keras layer name -> torch parameter name (weight, bias, running_mean, running_var) -> values."""
+
+Kind = Literal["keras", "torchvision", "safetensors"]
 
 CLASSIFIER = frozenset({"fc1", "fc2", "predictions", "probs", "conv_preds", "fc1000", "classifier"})
 """Layers behind the last convolution in the official files: read over."""
@@ -50,8 +53,8 @@ def load_backbone(name: str, path: Path) -> Backbone:
     backbone = BACKBONES[name]()
     if problem := _mismatch(backbone, layers, path) or _not_finite(layers, path):
         raise InputError(problem)
-    state = {f"{layer}.{key}": value for layer, values in layers.items() for key, value in values.items()}
-    backbone.load_state_dict({key: state.get(key, value) for key, value in backbone.state_dict().items()})
+    for layer in _by_layer(backbone.state_dict()):
+        backbone.get_submodule(layer).load_state_dict(layers[layer], strict=False)
     set_style(backbone, style)
     return backbone
 
@@ -65,9 +68,6 @@ def _read_layers(path: Path) -> tuple[Style, Layers]:
             return "torchvision", _read_torchvision(path)
         state, metadata = _read_safetensors(path)
         return "torchvision" if metadata.get("style") == "torchvision" else "keras", _by_layer(state)
-
-
-Kind = Literal["keras", "torchvision", "safetensors"]
 
 
 def _kind(path: Path) -> Kind:
@@ -96,13 +96,9 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _unreadable(path: Path, found: str) -> Problem:
-    return Problem(
-        str(path),
-        "not a readable weight file",
-        found,
-        "Keras's .h5, torchvision's .pth or .safetensors",
-        "It may be the wrong file, damaged or cut short: download it again.",
-    )
+    expected = "Keras's .h5, torchvision's .pth or .safetensors"
+    remedy = "It may be the wrong file, damaged or cut short: download it again."
+    return Problem(str(path), "not a readable weight file", found, expected, remedy)
 
 
 def _read_keras(path: Path) -> Layers:
@@ -133,7 +129,7 @@ def _keras_layer(group: h5py.Group) -> Iterator[tuple[str, Tensor]]:
 def _read_torchvision(path: Path) -> Layers:
     state = torch.load(path, map_location="cpu", weights_only=True)
     renamed = {_keras_name(key): value for key, value in state.items() if not key.startswith(("fc.", "classifier."))}
-    layers = _by_layer({key: value for key, value in renamed.items() if not key.endswith("num_batches_tracked")})
+    layers = _by_layer(renamed)
     for values in layers.values():
         # Keras's ResNet50 has a bias in its convolutions; torchvision's has none, which is a bias of zero.
         if set(values) == {"weight"}:
@@ -180,6 +176,8 @@ def _shapes(layers: Layers) -> dict[str, dict[str, tuple[int, ...]]]:
 def _mismatch(backbone: Backbone, layers: Layers, path: Path) -> Problem | None:
     """What the file lacks, has too much or in another shape; None where it is this network's file."""
     wanted, found = _shapes(_by_layer(backbone.state_dict())), _shapes(layers)
+    if found == wanted:
+        return None
     seems, likeness = _seems(found)
     missing = [name for name in wanted if name not in found]
     shapes = [
@@ -193,13 +191,8 @@ def _mismatch(backbone: Backbone, layers: Layers, path: Path) -> Problem | None:
     differences = "; ".join(f"{word} {_shortened(names, most)}" for word, names, most in lists if names)
     if not differences:
         return None
-    return Problem(
-        str(path),
-        f"the weights do not fit {backbone.name}",
-        differences,
-        f"the {len(wanted)} layers with weights of {backbone.name}",
-        _advice(seems, likeness),
-    )
+    what, expected = f"the weights do not fit {backbone.name}", f"its {len(wanted)} layers with weights"
+    return Problem(str(path), what, differences, expected, _advice(seems, likeness))
 
 
 def _seems(found: Mapping[str, Mapping[str, tuple[int, ...]]]) -> tuple[str, float]:
@@ -210,8 +203,7 @@ def _seems(found: Mapping[str, Mapping[str, tuple[int, ...]]]) -> tuple[str, flo
             wanted = _shapes(_by_layer(build().state_dict()))
         same = sum(found.get(layer) == shapes for layer, shapes in wanted.items())
         likeness[name] = same / len(wanted.keys() | found.keys())
-    best = max(likeness, key=likeness.__getitem__)
-    return best, likeness[best]
+    return max(likeness.items(), key=lambda item: item[1])
 
 
 def _advice(seems: str, likeness: float) -> str:
@@ -233,10 +225,8 @@ def _shortened(names: list[str], most: int) -> str:
 
 def _not_finite(layers: Layers, path: Path) -> Problem | None:
     broken = [name for name, values in layers.items() if not all(value.isfinite().all() for value in values.values())]
-    if not broken:
-        return None
-    what, remedy = "some weights are not numbers", "Download the file again."
-    return Problem(str(path), what, _shortened(broken, 20), "finite numbers", remedy)
+    what, found = "some weights are not numbers", _shortened(broken, 20)
+    return Problem(str(path), what, found, "finite numbers", "Download the file again.") if broken else None
 
 
 def backbone_metadata(backbone: Backbone) -> dict[str, str]:
@@ -269,7 +259,8 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
         # Cloned, for a tensor that still maps the file would keep Windows from replacing it.
-        return {key: file.get_tensor(key).clone() for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        names = file.keys()
+        return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
 
 
 @contextmanager
@@ -328,6 +319,14 @@ OFFICIAL: dict[str, OfficialFile] = {
 """The files that can be fetched or put into the cache by hand; the first of a backbone is the paper's."""
 
 
+def official_file(name: str) -> OfficialFile:
+    """The official file of that name in OFFICIAL, or the first that fits the backbone of that name."""
+    fitting = [file for key, file in OFFICIAL.items() if name in (key, *file.backbones)]
+    if not fitting:
+        raise InputError(Problem("weights", "no official file has this name", repr(name), ", ".join(OFFICIAL)))
+    return fitting[0]
+
+
 def cache_folder() -> Path:
     """Where weight files are kept between studies: RARELESION_CACHE, else the system's folder for caches."""
     if chosen := os.environ.get("RARELESION_CACHE"):
@@ -347,8 +346,7 @@ def find_cached(backbone: str) -> Path | None:
     return next((path for path in files if path.is_file()), None)
 
 
-CHUNK_BYTES = 2**18
-TIMEOUT_SECONDS = 30
+CHUNK_BYTES, TIMEOUT_SECONDS = 2**18, 30
 
 
 def fetch(file: OfficialFile, cache: Path, progress: Callable[[int, int | None], None], url: str | None = None) -> Path:
@@ -368,6 +366,8 @@ def fetch(file: OfficialFile, cache: Path, progress: Callable[[int, int | None],
                 raise OSError(None, f"another file than the published one ({file.algorithm} differs)")
             _kind(Path(part.name))
     except (OSError, http.client.HTTPException, ValueError, InputError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise InputError(_by_hand(file, target, error)) from error
     return target
 
