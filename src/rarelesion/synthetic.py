@@ -25,6 +25,7 @@ FIELD_STRENGTHS: Mapping[float, int] = {1.5: 204, 3.0: 35, 1.0: 6}
 MATRICES: Mapping[int, float] = {256: 0.82, 288: 0.06, 320: 0.05, 384: 0.045, 512: 0.02, 960: 0.005}
 """Rows and columns -> share of the series; the paper has 256 to 960."""
 SLICES: Mapping[int, float] = {3: 0.74, 4: 0.12, 5: 0.09, 7: 0.05}
+SMALLEST_STACK_MM = 10.0
 THICKNESS_MM = (1.5, 10.0)
 READER = "radiologist"
 READER_SEPARATION = 1.0  # of the reader's two classes, in standard deviations: a ROC-AUC of about 0.75
@@ -106,10 +107,10 @@ def _in_proportion(shares: Mapping[Key, int], n: int) -> list[Key]:
 
 
 def _write_case(folder: Path, plan: _Plan, patient: Patient, rng: np.random.Generator) -> dict[str, object]:
-    directions = _directions(rng)
+    directions, stack = _directions(rng), _stack(rng)
     names = {sequence: f"{plan.case_id}/{sequence}" for sequence in ("T1", "T2")}
     for sequence in ("T1", "T2"):
-        grid = _place_grid(patient, directions, rng)
+        grid = _place_grid(patient, directions, stack, rng)
         image = draw_image(patient, sequence, grid)
         pixels = acquire(image, grid, *_scanner(plan.field_strength_t, rng), rng)
         tags = {"MagneticFieldStrength": f"{plan.field_strength_t:g}"}
@@ -141,14 +142,23 @@ def _directions(rng: np.random.Generator) -> NDArray[np.float64]:
     return (about_x @ about_z)[:, ::-1]
 
 
-def _place_grid(patient: Patient, directions: NDArray[np.float64], rng: np.random.Generator) -> Grid:
-    """A stack of slices about the lesion whose field of view holds the head."""
-    matrix = int(rng.choice(list(MATRICES), p=list(MATRICES.values())))
-    slices = int(rng.choice(list(SLICES), p=list(SLICES.values())))
+def _stack(rng: np.random.Generator) -> tuple[int, float]:
+    """A patient's number of slices and their distance in mm; thin slices come in greater number."""
     step = 1.1 * float(np.clip(4.5 * np.exp(0.3 * rng.standard_normal()), *THICKNESS_MM))
+    slices = rng.choice(list(SLICES), p=list(SLICES.values()))
+    return int(max(slices, min(np.ceil(SMALLEST_STACK_MM / step), max(SLICES)))), step
+
+
+def _place_grid(
+    patient: Patient, directions: NDArray[np.float64], stack: tuple[int, float], rng: np.random.Generator
+) -> Grid:
+    """Slices about the lesion whose field of view holds the head."""
+    matrix = int(rng.choice(list(MATRICES), p=list(MATRICES.values())))
+    slices, step = stack[0], stack[1] * rng.uniform(0.92, 1.08)
     pixel = (2 * max(patient.half_axes) + rng.uniform(15, 50)) / matrix
     spacing = np.array([step, pixel, pixel])
-    middle = np.array([*rng.normal(0, 2, 2), patient.lesion.centre[2] + rng.normal(0, 1)])
+    middle = np.array([*rng.normal(0, 2, 2), 0.0])
+    middle += directions[:, 0] * (directions[:, 0] @ (patient.lesion.centre - middle) + rng.normal(0, 0.1 * step))
     affine = np.eye(4)
     affine[:3, :3] = directions * spacing
     affine[:3, 3] = middle - affine[:3, :3] @ ((np.array([slices, matrix, matrix]) - 1) / 2)
