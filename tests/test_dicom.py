@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
@@ -216,6 +217,31 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
 def test_compressed_pixels_are_read_where_they_can_be(series: Path) -> None:
     edit(series, lambda index, dataset: dataset.compress(RLELossless, generate_instance_uid=False))
     np.testing.assert_array_equal(read_series(series, "T1").pixels, pixels())
+
+
+@pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"])
+def test_lossless_files_hold_the_same_pixels(name: str) -> None:
+    folder = Path(pydicom.data.__file__).parent / "test_files"
+    if not (folder / name).is_file():
+        pytest.skip("this pydicom comes without its example files")
+    expected = read_series(folder / "MR_small.dcm", "T1")
+    np.testing.assert_array_equal(read_series(folder / name, "T1").pixels, expected.pixels)
+
+
+def test_a_fallback_decoder_keeps_rescaling_and_inversion(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(index: int, dataset: Any) -> None:
+        dataset.RescaleSlope, dataset.RescaleIntercept = 2, 10
+        dataset.PhotometricInterpretation = "MONOCHROME1"
+        dataset.compress(RLELossless, generate_instance_uid=False)
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("no decoder")
+
+    edit(series, change)
+    expected = read_series(series, "T1").pixels
+    np.testing.assert_array_equal(expected, 2 * (-1 - pixels().astype(np.float32)) + 10)
+    monkeypatch.setattr("rarelesion.dicom.apply_modality_lut", fail)
+    np.testing.assert_array_equal(read_series(series, "T1").pixels, expected)
 
 
 def test_compressed_pixels_that_cannot_be_read_name_the_remedy(series: Path) -> None:

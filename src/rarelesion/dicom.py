@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.datadict import tag_for_keyword
@@ -24,6 +25,7 @@ from rarelesion.types import Floats, Image
 ORIENTATION_TOLERANCE = 1e-3  # in direction cosines
 SPACING_TOLERANCE = 0.1  # share of the slice distance by which a slice may be off its place
 SAME_PLACE_MM = 1e-3
+IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 EMPTY_ATTRIBUTES = (
     *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
     *("ReferringPhysicianName", "ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength"),
@@ -37,15 +39,16 @@ class _Frame:
     """One slice: where it is, as far as the file says, and how to get its pixels."""
 
     dataset: FileDataset
-    index: int | None
-    """Number of the frame in a file of several frames."""
+    index: int
+    """Number of the frame in its file, from 0."""
     position: Floats | None
     orientation: Floats | None
     """(2, 3) direction of increasing column, of increasing row."""
     pixel_mm: Floats | None
     """(2,) distance between rows, between columns."""
     slice_mm: float
-    number: int | None
+    number: tuple[float, int]
+    """Instance number, 0 where there is none, and frame."""
 
 
 def read_series(source: Path, sequence: str) -> Image:
@@ -69,7 +72,7 @@ def _one_series(where: str, source: Path) -> list[FileDataset]:
     """The image files of the folder's only series."""
     files = sorted(item for item in source.iterdir() if item.is_file()) if source.is_dir() else [source]
     datasets = [dataset for file in files if (dataset := _read_file(file)) is not None]
-    images = [dataset for dataset in datasets if "Rows" in dataset and "Columns" in dataset]
+    images = [dataset for dataset in datasets if all(keyword in dataset for keyword in IMAGE_ATTRIBUTES)]
     if not images:
         remedy = "Point at the folder that holds the slices themselves, or convert the file to DICOM Part 10."
         raise InputError(Problem(where, "no DICOM image", f"{len(files)} files", "one DICOM series", remedy))
@@ -93,11 +96,11 @@ def _read_file(file: Path) -> FileDataset | None:
 
 
 def _frames(dataset: FileDataset) -> list[_Frame]:
-    """The slices of a file: one, or as many as an enhanced multi-frame file has."""
-    count = int(dataset.get("NumberOfFrames", 1) or 1)
+    """The slices of a file: one, or as many as a multi-frame file has."""
+    count = _numbers([dataset], "NumberOfFrames", 1)
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if groups is None:
-        return [_frame(dataset, [dataset], None if count == 1 else index) for index in range(count)]
+        return [_frame(dataset, [dataset], index) for index in range(1 if count is None else int(count[0]))]
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
     return [_frame(dataset, _parts(group) + _parts(shared[0]), index) for index, group in enumerate(groups)]
 
@@ -108,7 +111,7 @@ def _parts(group: Dataset) -> list[Dataset]:
     return [group[name].value[0] for name in names if name in group and len(group[name].value)]
 
 
-def _frame(dataset: FileDataset, sources: list[Dataset], index: int | None) -> _Frame:
+def _frame(dataset: FileDataset, sources: list[Dataset], index: int) -> _Frame:
     position, orientation = (
         _numbers(sources, "ImagePositionPatient", 3),
         _numbers(sources, "ImageOrientationPatient", 6),
@@ -123,7 +126,7 @@ def _frame(dataset: FileDataset, sources: list[Dataset], index: int | None) -> _
         None if orientation is None else orientation.reshape(2, 3),
         _numbers(sources, "PixelSpacing", 2),
         1.0 if spacing is None or spacing[0] <= 0 else float(spacing[0]),
-        index if number is None or index is not None else int(number[0]),
+        (0.0 if number is None else float(number[0]), index),
     )
 
 
@@ -132,7 +135,10 @@ def _numbers(sources: list[Dataset], keyword: str, count: int) -> Floats | None:
     for source in sources:
         value = source.get(keyword)
         if value is not None and np.size(value) == count:
-            return np.array(value, dtype=np.float64).reshape(count)
+            try:
+                return np.array(value, dtype=np.float64).reshape(count)
+            except ValueError:  # text where the standard wants a number
+                continue
     return None
 
 
@@ -145,7 +151,7 @@ def _check_uniform(where: str, frames: list[_Frame]) -> None:
         problems.append(
             Problem(where, "slices of different sizes", found, "one matrix", "Keep the slices of one size.")
         )
-    if any(int(frame.dataset.get("SamplesPerPixel", 1)) != 1 for frame in frames):
+    if any(not str(frame.dataset.get("PhotometricInterpretation", "")).startswith("MONOCHROME") for frame in frames):
         remedy = "Export a grey-scale series, or pictures (PNG), which may be in colour."
         problems.append(Problem(where, "colour DICOM images", expected="grey-scale images", remedy=remedy))
     if not _agree([frame.orientation for frame in frames], ORIENTATION_TOLERANCE):
@@ -171,11 +177,10 @@ def _sorted(where: str, frames: list[_Frame]) -> list[_Frame]:
     along = _along(frames)
     if along is not None:
         return [frames[index] for index in np.argsort(along, kind="stable")]
-    numbers = [frame.number for frame in frames if frame.number is not None]
-    if len(set(numbers)) < len(frames):
+    if len({frame.number for frame in frames}) < len(frames):
         remedy = "Export the series again with positions, or convert it to NIfTI."
         raise InputError(Problem(where, "the slices carry neither position nor instance number", remedy=remedy))
-    return [frames[index] for index in np.argsort(numbers, kind="stable")]
+    return sorted(frames, key=lambda frame: frame.number)
 
 
 def _along(frames: list[_Frame]) -> Floats | None:
@@ -230,34 +235,49 @@ def _planes(where: str, frames: list[_Frame]) -> Iterator[NDArray[np.float32]]:
         key = id(frame.dataset)
         if key not in decoded:
             decoded = {key: _decode(f"{where}, slice {order + 1} of {len(frames)}", frame.dataset)}
-        yield decoded[key] if frame.index is None else decoded[key][frame.index]
+        yield decoded[key][frame.index]
 
 
 def _decode(where: str, dataset: FileDataset) -> NDArray[np.float32]:
-    """A file's pixels in physical units, low values black: (rows, columns), with a leading frame axis if it has one."""
+    """(frames, rows, columns) a file's pixels in physical units, low values black."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = dataset.pixel_array
-            if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-                stored = _inverted(stored, int(dataset.BitsStored))
-            return np.asarray(apply_modality_lut(stored, dataset), dtype=np.float32)
+        return _physical(dataset).reshape(-1, int(dataset.Rows), int(dataset.Columns))
     except Exception as error:  # decoders raise whatever they like, and quote tags
         raise InputError(_decoding_problem(where, dataset)) from error
 
 
-def _inverted(stored: NDArray[np.integer], bits: int) -> NDArray[np.int64]:
-    """Stored values turned round within their range, for images in which high means black."""
-    highest = -1 if np.issubdtype(stored.dtype, np.signedinteger) else 2**bits - 1
-    return highest - stored.astype(np.int64)
+def _physical(dataset: FileDataset) -> NDArray[np.float32]:
+    """Pixels in physical units, low values black; what pydicom cannot unpack by itself, SimpleITK's GDCM may."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            values = np.asarray(apply_modality_lut(dataset.pixel_array, dataset), dtype=np.float32)
+            return _turned_round(values, dataset) if dataset.PhotometricInterpretation == "MONOCHROME1" else values
+        except Exception:
+            if not _is_compressed(dataset):
+                raise
+    # GDCM rescales, and turns round images in which high means black.
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.filename), sitk.sitkFloat32))
+
+
+def _turned_round(values: NDArray[np.float32], dataset: FileDataset) -> NDArray[np.float32]:
+    """Values mirrored within the range they are stored in, for images in which high means black."""
+    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    lowest_and_highest = -1 if dataset.PixelRepresentation else 2 ** int(dataset.BitsStored) - 1
+    return np.float32(slope * lowest_and_highest + 2 * intercept) - values
+
+
+def _is_compressed(dataset: FileDataset) -> bool:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    return syntax is not None and syntax.is_compressed
 
 
 def _decoding_problem(where: str, dataset: FileDataset) -> Problem:
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if "file_meta" in dir(dataset) else None
-    if syntax is not None and syntax.is_compressed:
+    if _is_compressed(dataset):
+        syntax = dataset.file_meta.TransferSyntaxUID.name
         remedy = "Export the series uncompressed (Explicit VR Little Endian), or add a decoder: "
         remedy += 'pip install "pylibjpeg[all]".'
-        return Problem(where, "the compressed pixels cannot be decoded", syntax.name, remedy=remedy)
+        return Problem(where, "the compressed pixels cannot be decoded", syntax, remedy=remedy)
     return Problem(where, "the pixels cannot be read: the file is truncated or damaged", remedy="Export it again.")
 
 
