@@ -59,7 +59,8 @@ def read_image(path: Path, sequence: str) -> Image:
 
     Returns pixels (slices, rows, columns) float32 in the units of the file, all bits kept, with the affine to
     patient millimetres (None for plain pictures). Raises InputError where the file cannot be read, is cut short or
-    of an unknown kind, holds colour or a fourth dimension where it may not, or a pixel that is not a number.
+    of an unknown kind, holds colour or a fourth dimension where it may not, or a pixel that is not a number (in NIfTI files the
+    reading library makes those 0).
     """
     image = _reader(path, sequence)(path, sequence)
     if not np.isfinite(image.pixels).all():
