@@ -36,16 +36,12 @@ def _read(path: Path) -> NDArray[np.float32] | Problem:
         pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     except RuntimeError:
         return Problem(str(path), "cannot be read as a picture", remedy="Delete the file or save it again.")
-    if (
-        pixels.dtype not in (np.uint8, np.uint16)
-        or pixels.ndim not in (2, 3)
-        or (pixels.ndim == 3 and not _is_rgb(pixels))
-    ):
+    if not _is_photograph(pixels):
         found = f"{pixels.dtype} of shape {pixels.shape}"
         return Problem(str(path), "not a photograph", found, "grey or RGB of 8 or 16 bits", "Convert the file to PNG.")
     grey = pixels if pixels.ndim == 2 else pixels[..., :3] @ _LUMINANCE
     return (grey / np.iinfo(pixels.dtype).max).astype(np.float32)
 
 
-def _is_rgb(pixels: NDArray) -> bool:
-    return pixels.shape[2] in (3, 4)
+def _is_photograph(pixels: NDArray) -> bool:
+    return pixels.dtype in (np.uint8, np.uint16) and pixels.ndim in (2, 3) and pixels.shape[2:] in ((), (3,), (4,))

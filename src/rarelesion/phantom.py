@@ -15,7 +15,7 @@ from rarelesion.anatomy import Field, Lesion, Patient, Tissue, Waves, draw_waves
 Sequence = Literal["T1", "T2"]
 
 SKIN, FAT, DEEP_FAT = {"T1": 0.42, "T2": 0.30}, {"T1": 1.0, "T2": 0.72}, {"T1": 0.84, "T2": 0.60}
-CYST_T2 = 1.1
+CYST_T2 = 1.05
 EDGE_MM = 1.2  # partial volume at the surface of a tissue
 BEND_MM = 1.2
 
@@ -118,10 +118,16 @@ def _draw_slice(plane: Field, whole: _Window, patient: Patient, sequence: Sequen
     _draw_head(plane, whole, scene, patient, sequence)
     tissues = patient.tissues
     centres = np.array([(tissue.x, tissue.y) for tissue in tissues]).T
-    reaches = np.array([max(tissue.width, tissue.depth) + 3 * BEND_MM + EDGE_MM for tissue in tissues])
+    reaches = np.array([_reach(tissue) for tissue in tissues])
     for tissue, place in zip(tissues, whole.around(centres[0], centres[1], reaches), strict=True):
         _draw_tissue(plane[place], scene, place, tissue, sequence)
     _draw_lesion(plane, whole, patient.lesion, sequence)
+
+
+def _reach(tissue: Tissue) -> float:
+    """How far from its centre, in mm, a bent tissue with soft edges can be seen."""
+    shortest, longest = sorted((tissue.width, tissue.depth))
+    return longest * (1 + EDGE_MM / 2 / shortest) + 4 * BEND_MM
 
 
 def _cover(depth_mm: Field, edge_mm: float) -> Field:
@@ -189,7 +195,7 @@ def _draw_lesion(plane: Field, whole: _Window, lesion: Lesion, sequence: Sequenc
     fine, coarse = (window.sample(waves) for waves in lesion.inside)
     signal, cyst = (looks.t1, looks.cyst_t1) if sequence == "T1" else (looks.t2, CYST_T2)
     inside = signal * (1 + looks.mottle * (0.35 if sequence == "T1" else 1.0) * fine)
-    cystic = _cover(coarse - float(ndtri(1 - looks.cysts)), 0.4) * _cover(depth - 2.5, 2.0)
+    cystic = _cover(coarse - float(ndtri(1 - looks.cysts)), 0.7) * _cover(depth - 2.5, 2.0)
     inside += cystic * (cyst - inside)
     if sequence == "T2":
         inside *= 1 - looks.capsule * np.exp(-(((depth - 0.6) / 0.9) ** 2))
