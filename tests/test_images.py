@@ -177,6 +177,8 @@ def test_masks(tmp_path: Path) -> None:
     assert read_mask(save(tmp_path / "m.png", pixels[1])).affine is None
     with pytest.raises(InputError, match=r"mask: e.png: the mask is empty"):
         read_mask(save(tmp_path / "e.png", pixels[0]))
+    with pytest.raises(InputError, match="a JPEG does not keep"):
+        read_mask(save(tmp_path / "m.jpg", pixels[1]))
 
 
 def test_a_box_is_its_own_roi(tmp_path: Path) -> None:

@@ -31,13 +31,24 @@ class _Square:
     down: Floats
     """(3,) unit vector along which the patch's rows follow each other."""
     across: Floats
+    lesion: Floats
+    """(2,) how long the lesion is down and across."""
     side: float
+
+    def offsets(self, side_px: int) -> Floats:
+        """(side_px,) how far from the centre the patch's rows, and its columns, are."""
+        return (np.arange(side_px) - (side_px - 1) / 2) * self.side / side_px
 
     def points(self, side_px: int) -> Floats:
         """(3, side_px, side_px) the centres of the patch's pixels."""
-        offsets = (np.arange(side_px) - (side_px - 1) / 2) * self.side / side_px
+        offsets = self.offsets(side_px)
         rows = self.down[:, None, None] * offsets[None, :, None]
         return self.centre[:, None, None] + rows + self.across[:, None, None] * offsets[None, None, :]
+
+    def shows_lesion(self, side_px: int) -> NDArray[np.bool_]:
+        """(side_px, side_px) the patch's pixels in the lesion's bounding box."""
+        near = np.abs(self.offsets(side_px)) <= self.lesion[:, None] / 2
+        return np.logical_and.outer(near[0], near[1])
 
 
 def resolve_channels(sequences: Sequence[str], channels: Mapping[str, str]) -> dict[str, str]:
@@ -112,8 +123,9 @@ def _cut(
     to_index = np.linalg.inv(_affine_or_pixels(image))
     places = np.einsum("ij,jrc->irc", to_index[:3, :3], square.points(settings.side_px)) + to_index[:3, 3, None, None]
     inside = _inside(places, image.pixels.shape)
-    if 1 - inside.mean() > LARGEST_SHARE_OUTSIDE:
-        found = f"{1 - inside.mean():.0%} of the patch outside the image"
+    outside = 1 - inside[square.shows_lesion(settings.side_px)].mean()
+    if outside > LARGEST_SHARE_OUTSIDE:
+        found = f"{outside:.0%} of it outside"
         remedy = "Check that the sequences are of one examination and the ROI belongs to them."
         raise InputError(Problem(sequence, "the lesion lies outside the image", found, remedy=remedy))
     steps = np.abs(to_index[:3, :3] @ np.stack([square.down, square.across], axis=1)).max(axis=1)
@@ -145,16 +157,20 @@ def _square(sequence: str, image: Image, roi: Roi, margin: float) -> _Square:
         affine = _affine_or_pixels(image)
         plane, box = _box_plane(sequence, image, roi)
     else:
-        mask, affine = _axial_first(roi.mask, _mask_affine(sequence, image, roi))
+        mask, affine = roi.mask, _mask_affine(sequence, image, roi)
+        mask, affine = (mask, affine) if image.affine is None else _axial_first(mask, affine)
         plane, box = _largest_cross_section(sequence, mask)
-    first, last = np.array(box[:2]), np.array(box[2:]) - 1
-    middle = (first + last) / 2
-    lengths = np.linalg.norm(affine[:3, 1:3], axis=0)
-    side = float(((last - first + 1) * lengths).max() * (1 + 2 * margin))
+    scale = np.linalg.norm(affine[:3, 1:3], axis=0)
+    lengths = (np.array(box[2:]) - box[:2]) * scale
+    middle = (np.array(box[:2]) + box[2:] - 1) / 2
+    side = float(lengths.max()) * (1 + 2 * margin)
     if image.affine is None:
         middle = _shifted_inside(middle, side, image.pixels.shape[1:])
     centre = affine[:3, :3] @ [plane, *middle] + affine[:3, 3]
-    return _Square(centre, *_as_read(affine[:3, 1:3] / lengths, image.affine is not None), side)
+    directions = (affine[:3, 1:3] / scale).T
+    turned, signs = _as_read(directions) if image.affine is not None else ([0, 1], np.ones(2))
+    down, across = directions[turned] * signs[:, None]
+    return _Square(centre, down, across, lengths[turned], side)
 
 
 def _affine_or_pixels(image: Image) -> Floats:
@@ -219,15 +235,17 @@ def _shifted_inside(middle: Floats, side: float, size: tuple[int, ...]) -> Float
     return np.where(lowest > highest, (np.array(size) - 1) / 2, np.clip(middle, lowest, np.maximum(lowest, highest)))
 
 
-def _as_read(directions: Floats, in_patient: bool) -> tuple[Floats, Floats]:
-    """The two directions of a plane, turned as radiologists hang it: down is back or feet, across is left or back."""
-    first, second = directions.T
-    if not in_patient:
-        return first, second
-    # Millimetres run to the left, the back and the head: on the wall a picture goes down by -z, y, across by x, y.
-    downwards = np.array([0.0, 0.5, -1.0])
-    down, across = (first, second) if abs(first @ downwards) >= abs(second @ downwards) else (second, first)
-    return down * np.sign(down @ downwards), across * np.sign(across @ np.array([1.0, 0.5, 0.0]))
+def _as_read(directions: Floats) -> tuple[list[int], Floats]:
+    """Which of a plane's two directions (2, 3) goes down and which across, and their signs, as radiologists hang it.
+
+    Millimetres run to the left, the back and the head: a picture goes down to the back or the feet, across to the
+    left or the back.
+    """
+    downwards, sidewards = np.array([0.0, 0.5, -1.0]), np.array([1.0, 0.5, 0.0])
+    first, second = np.abs(directions @ downwards)
+    order = [0, 1] if first >= second else [1, 0]
+    down, across = directions[order]
+    return order, np.sign([down @ downwards, across @ sidewards])
 
 
 def _inside(places: Floats, size: tuple[int, ...]) -> NDArray[np.bool_]:

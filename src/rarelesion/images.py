@@ -59,8 +59,8 @@ def read_image(path: Path, sequence: str) -> Image:
 
     Returns pixels (slices, rows, columns) float32 in the units of the file, all bits kept, with the affine to
     patient millimetres (None for plain pictures). Raises InputError where the file cannot be read, is cut short or
-    of an unknown kind, holds colour or a fourth dimension where it may not, or a pixel that is not a number (in NIfTI files the
-    reading library makes those 0).
+    of an unknown kind, holds colour or a fourth dimension where it may not, or a pixel that is not a number (of
+    NIfTI files the reading library makes those 0).
     """
     image = _reader(path, sequence)(path, sequence)
     if not np.isfinite(image.pixels).all():
@@ -74,8 +74,11 @@ def read_image(path: Path, sequence: str) -> Image:
 def read_mask(path: Path) -> Roi:
     """Read the mask of a lesion, true wherever the file is not zero, in any of the `FORMATS`.
 
-    Raises InputError like `read_image`, and where the mask is empty.
+    Raises InputError like `read_image`, and where the mask is empty or a JPEG, which blurs its edge.
     """
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        remedy = "Save the mask as PNG from where it was drawn."
+        raise InputError(Problem(f"mask: {path.name}", "a JPEG does not keep the edge of a mask", remedy=remedy))
     image = read_image(path, "mask")
     mask = image.pixels != 0
     if not mask.any():
