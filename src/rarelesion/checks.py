@@ -1,7 +1,7 @@
 """What is wrong or suspicious with a cohort, found before a second is spent on training."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 
 import numpy as np
@@ -35,18 +35,29 @@ def check_cohort(
     InputError only where the sequences cannot be given colours.
     """
     channels = resolve_channels(cohort.sequences, settings.images.channels)
-    findings = list(_few_patients(cohort, settings.split.folds))
-    same: dict[bytes, list[Case]] = defaultdict(list)
+    usable: list[tuple[Case, NDArray[np.float32]]] = []
+    errors: list[Finding] = []
     for done, case in enumerate(cohort.cases, start=1):
         try:
-            same[_fingerprint(cut_case(case, channels, settings.images))].append(case)
-            findings += _small_lesions(case)
+            usable.append((case, cut_case(case, channels, settings.images)))
         except InputError as error:
-            findings += [_unusable(problem) for problem in error.problems]
+            errors += [_unusable(problem) for problem in error.problems]
         if on_case is not None:
             on_case(done, len(cohort.cases))
+    return (*errors, *find_suspicions(cohort, usable, settings.split.folds))
+
+
+def find_suspicions(
+    cohort: Cohort, patches: Iterable[tuple[Case, NDArray[np.float32]]], folds: int
+) -> tuple[Finding, ...]:
+    """What is suspicious with a cohort, though it can be studied, given the patches of its usable cases."""
+    findings = list(_few_patients(cohort, folds))
+    same: dict[bytes, list[Case]] = defaultdict(list)
+    for case, patch in patches:
+        same[_fingerprint(patch)].append(case)
+        findings += _small_lesions(case)
     findings += _duplicates(cases for cases in same.values() if len(cases) > 1)
-    return tuple(sorted(findings, key=lambda finding: (finding.severity != "error", finding.code)))
+    return tuple(sorted(findings, key=lambda finding: finding.code))
 
 
 def _few_patients(cohort: Cohort, folds: int) -> Iterator[Finding]:

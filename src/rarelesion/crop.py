@@ -107,7 +107,8 @@ def cut_patch(
         except InputError as error:
             problems += error.problems
     if problems:
-        raise InputError(problems)
+        # Sequences that share a ROI share its problems.
+        raise InputError(dict.fromkeys(problems))
     patch = np.zeros((3, settings.side_px, settings.side_px), dtype=np.float32)
     for colour, sequence in channels.items():
         patch[COLOURS.index(colour)] = planes[sequence]
