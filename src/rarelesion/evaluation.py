@@ -8,7 +8,7 @@ import numpy as np
 from rarelesion.compare import compare_roc_auc, holm
 from rarelesion.errors import InputError, Problem
 from rarelesion.intervals import operating_point, pr_auc_estimate, roc_auc_estimate
-from rarelesion.recipes import PROPOSED, READER_PREFIX, row_order
+from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
 from rarelesion.settings import StatisticsSettings
 from rarelesion.types import Comparison, Evaluation, OperatingPoint, RecipeResult, Scores
 
@@ -36,11 +36,11 @@ def _result(scores: Scores, settings: StatisticsSettings, seed: int) -> RecipeRe
 
 
 def _reference(names: Sequence[str], wanted: str) -> str:
-    """The recipe all others are compared with: the one asked for, else the paper's proposed one, else the first."""
+    """The recipe all others are compared with: the one asked for, else the lead."""
     if wanted and wanted not in names:
         remedy = "Correct statistics.reference, or leave it empty."
         raise InputError(Problem("statistics.reference", "no such recipe", repr(wanted), ", ".join(names), remedy))
-    return wanted or (PROPOSED if PROPOSED in names else names[0])
+    return wanted or lead_recipe(names) or names[0]
 
 
 def _pairs(names: Sequence[str], reference: str) -> list[tuple[str, str]]:

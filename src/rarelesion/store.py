@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rarelesion.errors import InputError, Problem
 from rarelesion.types import CLASSES, Case, Embeddings, Epoch, Scores, Split
 
-KEPT_COLUMNS = ("subtype", "sex", "age", "scanner", "field_strength_t", "site")
+KEPT_COLUMNS = ("synthetic", "subtype", "sex", "age", "scanner", "field_strength_t", "site")
 """Columns of the cohort that say nothing of who the patient is; others are kept only where the settings name them."""
 
 PACKAGES = ("rarelesion", "numpy", "scipy", "scikit-learn", "torch", "SimpleITK", "pydicom", "matplotlib")
@@ -81,6 +81,27 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a file of a run; InputError where it is missing or unreadable."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain values as JSON."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run; InputError where it is missing or damaged."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(Problem(str(path), f"is not JSON: {error}")) from None
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as hexadecimal digits."""
     with path.open("rb") as file:
@@ -118,7 +139,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def write_splits(path: Path, splits: Sequence[Split]) -> None:
     """Write splits.json."""
-    write_text(path, json.dumps([asdict(split) for split in splits], indent=1) + "\n")
+    write_json(path, [asdict(split) for split in splits])
 
 
 def read_splits(path: Path) -> tuple[Split, ...]:
@@ -126,9 +147,9 @@ def read_splits(path: Path) -> tuple[Split, ...]:
     try:
         return tuple(
             Split(item["repeat"], item["fold"], tuple(item["train"]), tuple(item["tune"]), tuple(item["test"]))
-            for item in json.loads(read_text(path))
+            for item in read_json(path)
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(
             Problem(str(path), f"is not a list of splits: {error!r}", remedy="Remove it; the same seed makes it again.")
         ) from None
@@ -271,12 +292,4 @@ def write_provenance(path: Path, inputs: Mapping[str, Any]) -> None:
     """Write what made the run: versions, machine, seeds and hashes of inputs; no names, paths or dates."""
     machine = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    write_text(path, json.dumps({"versions": versions, "machine": machine, **inputs}, indent=1) + "\n")
-
-
-def read_provenance(path: Path) -> dict[str, Any]:
-    """Read a run's provenance.json."""
-    try:
-        return json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(Problem(str(path), f"is not JSON: {error}")) from None
+    write_json(path, {"versions": versions, "machine": machine, **inputs})

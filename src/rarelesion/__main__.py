@@ -1,0 +1,5 @@
+"""`python -m rarelesion`."""
+
+from rarelesion.cli import main
+
+main()

@@ -1,0 +1,275 @@
+"""The command line: parse, one library call, show. Heavy modules are imported inside the commands that need them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from rarelesion import __version__
+from rarelesion.console import ConsoleProgress, guarded
+from rarelesion.errors import InputError, Problem
+
+app = typer.Typer(
+    name="rarelesion",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Train, judge and use lesion classifiers when cases are few and the classes unequal. Research use only.",
+)
+weights_app = typer.Typer(no_args_is_help=True, help="Weight files the backbones can start from.")
+app.add_typer(weights_app, name="weights")
+
+CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="cohort.csv or .xlsx, one row a lesion.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Config = Annotated[Path | None, typer.Option("--config", help="study.toml; options given here go before it.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rarelesion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort and the run.")] = Path("rarelesion-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer cases, recipes and epochs: under 90 seconds.")] = False,
+) -> None:
+    """Make a synthetic cohort as real DICOM, run the study on it and write the report.
+
+    The numbers mean nothing clinically. Example: `rarelesion demo --quick`
+    """
+    from rarelesion.demo import run_demo
+    from rarelesion.publish import write_report
+
+    with guarded(), ConsoleProgress() as progress:
+        run = run_demo(out, quick, progress)
+        write_report(run)
+    _show_run(run)
+
+
+@app.command()
+def check(
+    cohort: CohortPath,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List everything wrong or suspicious with the data, before a second is spent on training.
+
+    Exit code 1 where something was found. Example: `rarelesion check cohort.csv`
+    """
+    from dataclasses import asdict
+
+    from rarelesion.checks import check_cohort
+    from rarelesion.cohort import read_cohort
+    from rarelesion.config import read_settings
+
+    with guarded(), ConsoleProgress() as progress:
+        settings = read_settings(config)
+        findings = check_cohort(
+            read_cohort(cohort, settings.cohort),
+            settings,
+            lambda done, total: progress("Reading images", "", done, total),
+        )
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(f"{finding.code} {finding.severity}: {finding.where}: {finding.message} {finding.remedy}".rstrip())
+        print(f"{len(findings)} findings." if findings else "Nothing found.")
+    if any(finding.severity != "note" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def study(
+    cohort: CohortPath,
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; an unfinished run in it goes on.")],
+    config: Config = None,
+    readers: Annotated[Path | None, typer.Option(help="readers.csv: case_id, reader, rating.")] = None,
+    recipes: Annotated[
+        str | None, typer.Option(help="Comma-separated rows of the table; default: the paper's 16.")
+    ] = None,
+    profile: Annotated[Literal["paper", "fast"] | None, typer.Option(help="As in the paper, or in batches.")] = None,
+    folds: Annotated[int | None, typer.Option(help="1 is the paper's single split.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="How often the cases are divided anew.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same machine, same numbers.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="The most epochs a network is trained.")] = None,
+    textures: Annotated[str | None, typer.Option(help="procedural, or a folder of texture images.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="auto, imagenet, textures, or BACKBONE=FILE; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, embed, detect, score and evaluate: from a cohort to Table 3, figures and a report.
+
+    Can be stopped with Ctrl-C; the same command goes on where it stopped.
+
+    Example: `rarelesion study cohort.csv --out run --recipes mobilenet,mobilenet+texture --folds 5`
+    """
+    from rarelesion.config import read_settings
+    from rarelesion.publish import write_report
+    from rarelesion.study import run_study
+
+    with guarded():
+        overrides: dict[str, Any] = {
+            "recipes": [name.strip() for name in recipes.split(",")] if recipes else None,
+            "seed": seed,
+            "split": {"folds": folds, "repeats": repeats},
+            "training": {"profile": profile, "max_epochs": epochs},
+            "textures": {"source": textures},
+            "weights": _weight_overrides(weights or []),
+        }
+        with ConsoleProgress() as progress:
+            run_study(cohort, out, read_settings(config, overrides), readers, progress)
+            write_report(out)
+    _show_run(out, as_json)
+
+
+def _weight_overrides(words: list[str]) -> dict[str, Any]:
+    pairs = [word.partition("=") for word in words]
+    sources = [name for name, equals, _ in pairs if not equals]
+    if len(sources) > 1:
+        raise InputError(Problem("--weights", "names more than one source", ", ".join(sources), "one"))
+    return {"source": sources[0] if sources else None, "files": {name: file for name, equals, file in pairs if equals}}
+
+
+def _show_run(folder: Path, as_json: bool = False) -> None:
+    from rarelesion.store import read_text
+
+    if as_json:
+        print(read_text(folder / "evaluation.json"), end="")
+        return
+    print(read_text(folder / "table3.md"))
+    print(f"Report: {folder / 'report.html'}")
+
+
+@app.command()
+def evaluate(
+    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="scores.csv, ours or any other's.")],
+    interval: Annotated[
+        Literal["logit", "delong", "bootstrap"] | None, typer.Option(help="How the interval of the ROC-AUC is made.")
+    ] = None,
+    confidence: Annotated[float | None, typer.Option(help="Level of the intervals, e.g. 0.95.")] = None,
+    bootstrap: Annotated[int | None, typer.Option(help="Number of resamples.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The recipe all others are compared with.")] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Table 3 and the comparisons from scores alone: no images, no torch.
+
+    Example: `rarelesion evaluate run/scores.csv --interval delong --json`
+    """
+    from rarelesion.config import read_settings
+    from rarelesion.evaluation import evaluate as evaluate_scores
+    from rarelesion.store import read_scores
+    from rarelesion.tables import comparisons_markdown, evaluation_json, table3_markdown
+
+    chosen = {"interval": interval, "confidence": confidence, "bootstrap": bootstrap, "reference": reference}
+    with guarded():
+        settings = read_settings(config, {"statistics": chosen})
+        evaluation = evaluate_scores(read_scores(scores), settings.statistics, settings.seed)
+    if as_json:
+        print(json.dumps(evaluation_json(evaluation), indent=1))
+    else:
+        print(table3_markdown(evaluation, settings.statistics.confidence))
+        print(comparisons_markdown(evaluation))
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Make tables, figures and the self-contained report.html of a run again, from its scores and embeddings.
+
+    Example: `rarelesion report run`
+    """
+    from rarelesion.publish import write_report
+
+    with guarded():
+        path = write_report(run)
+    print(f"Report: {path}")
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    case: Annotated[Path | None, typer.Argument(metavar="CASE", help="A cohort.csv whose rows are new cases.")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="SEQUENCE=FILE or folder, e.g. T1=series/; repeat.")] = None,
+    mask: Annotated[list[str] | None, typer.Option(help="SEQUENCE=MASK FILE.")] = None,
+    box: Annotated[list[str] | None, typer.Option(help='SEQUENCE="row0 col0 row1 col1".')] = None,
+    recipe: Annotated[str | None, typer.Option(help="Which row of the table reads the case.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the next case: its score, its percentile among the benign, and the decision at the tuned threshold.
+
+    Example: `rarelesion predict run --image T1=t1/ --image T2=t2/ --mask T1=mask.nii.gz`
+    """
+    from rarelesion.prediction import predict_cases, prediction_json, prediction_text
+
+    with guarded():
+        sources = {"image": _pairs("--image", image), "mask": _pairs("--mask", mask), "box": _pairs("--box", box)}
+        predictions = predict_cases(run, case, sources["image"], sources["mask"], sources["box"], recipe)
+    if as_json:
+        print(json.dumps([prediction_json(prediction) for prediction in predictions], indent=1))
+    else:
+        print("\n\n".join(prediction_text(prediction) for prediction in predictions))
+
+
+def _pairs(option: str, words: list[str] | None) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words or []]
+    problems = [
+        Problem(option, "names no sequence", repr("".join(pair)), "SEQUENCE=FILE, e.g. T1=scan.nii.gz")
+        for pair in pairs
+        if not (pair[0] and pair[2])
+    ]
+    if problems:
+        raise InputError(problems)
+    return {name: value for name, _, value in pairs}
+
+
+@weights_app.command("list")
+def list_weights() -> None:
+    """List the official weight files, where they come from and which are in the cache.
+
+    Example: `rarelesion weights list`
+    """
+    from rarelesion.weights import OFFICIAL, cache_folder
+
+    folder = cache_folder()
+    print(f"Cache: {folder}")
+    for name, file in OFFICIAL.items():
+        there = "here" if (folder / file.name).exists() else "not here"
+        print(f"{name}: {there}\n  for {", ".join(file.backbones)}, {file.url}")
+
+
+@weights_app.command("fetch")
+def fetch_weights(
+    name: Annotated[str, typer.Argument(help="A name from `rarelesion weights list`, or a backbone.")],
+    url: Annotated[str | None, typer.Option(help="Fetch from another place; the hash is checked all the same.")] = None,
+) -> None:
+    """Fetch an official weight file into the cache and check its hash.
+
+    Example: `rarelesion weights fetch vgg16`
+    """
+    from rarelesion.weights import cache_folder, fetch, official_file
+
+    with guarded(), ConsoleProgress() as progress:
+        path = fetch(
+            official_file(name), cache_folder(), lambda done, total: progress(name, "", done, total or done + 1), url
+        )
+    print(path)

@@ -1,0 +1,51 @@
+"""The demonstration: a synthetic cohort as real DICOM, and the study on it, with settings that fit a laptop's coffee
+break. The numbers mean nothing clinically."""
+
+from pathlib import Path
+
+from rarelesion.recipes import PAPER_BACKBONES, PAPER_SUFFIXES
+from rarelesion.settings import (
+    CvaeSettings,
+    ImageSettings,
+    Settings,
+    SplitSettings,
+    TrainingSettings,
+    WeightSettings,
+)
+from rarelesion.study import Progress, run_study
+from rarelesion.synthetic import make_cohort
+
+PAPER_CASES = 190, 55
+QUICK_CASES = 78, 22
+
+
+def demo_settings(quick: bool) -> Settings:
+    """The paper's single split and all its rows on small patches and few epochs; `quick`: one backbone's rows.
+
+    The networks start from procedural textures whatever weights the machine has, so that the demo shows the same
+    everywhere.
+    """
+    training = TrainingSettings(max_epochs=8 if quick else 12, patience=4, learning_rate=3e-4)
+    return Settings(
+        recipes=tuple(PAPER_BACKBONES[1] + suffix for suffix in PAPER_SUFFIXES) if quick else (),
+        images=ImageSettings(side_px=64),
+        split=SplitSettings(folds=1),
+        training=training,
+        cvae=CvaeSettings(max_epochs=20),
+        weights=WeightSettings(source="textures", pretrain_images=1500 if quick else 4000),
+    )
+
+
+def run_demo(folder: Path, quick: bool, progress: Progress) -> Path:
+    """Make the cohort in `folder`/cohort unless it is there, run the study on it in `folder`/run, and give that."""
+    cohort = folder / "cohort" / "cohort.csv"
+    if not cohort.exists():
+        n_benign, n_malignant = QUICK_CASES if quick else PAPER_CASES
+        make_cohort(
+            cohort.parent,
+            n_benign,
+            n_malignant,
+            on_case=lambda done, total: progress("Drawing the synthetic cohort", "", done, total),
+        )
+    run_study(cohort, folder / "run", demo_settings(quick), cohort.with_name("readers.csv"), progress)
+    return folder / "run"

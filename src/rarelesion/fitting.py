@@ -1,0 +1,210 @@
+"""One network of one split: where it starts, how it is trained or fetched back, and what it says of every case."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarelesion import cvae, store, training, weights
+from rarelesion.backbones import BACKBONES, Backbone, set_style
+from rarelesion.errors import InputError, Problem
+from rarelesion.pretraining import pretrain
+from rarelesion.recipes import Recipe
+from rarelesion.settings import Settings
+from rarelesion.texture import TEXTURES, procedural_texture
+from rarelesion.types import Embeddings, Epoch, Patches, Split
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkJob:
+    """A network to be trained on one split: what several recipes share."""
+
+    network: str
+    backbone: str
+    texture: bool
+    l2: bool
+    split: Split
+
+    @property
+    def id(self) -> str:
+        """Name of the network's folder and embeddings in the run."""
+        return f"{self.network}-r{self.split.repeat}f{self.split.fold}"
+
+
+def network_jobs(recipes: Sequence[Recipe], splits: Sequence[Split]) -> tuple[NetworkJob, ...]:
+    """The networks behind the recipes, each once a split, all of one split before the next."""
+    distinct = dict.fromkeys((recipe.network, recipe.backbone, recipe.texture, recipe.l2) for recipe in recipes)
+    return tuple(NetworkJob(*parts, split) for split in splits for parts in distinct)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Material:
+    """What every network of a study is made from."""
+
+    patches: Patches
+    label_of: Mapping[str, int]
+    textures: NDArray[np.float32]
+    """(m, 3, side, side), the pool of the texture class; empty where no recipe needs it."""
+    starts: Mapping[str, Backbone]
+    """Backbone name -> the weights every network of that backbone starts from."""
+    settings: Settings
+
+
+def job_seed(seed: int, job: NetworkJob) -> int:
+    """The seed of one network, the same whatever else the study trains and in whichever order."""
+    parts = [seed, job.split.repeat, job.split.fold, crc32(job.network.encode())]
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def fit_job(folder: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch) -> None:
+    """Train a network and write its weights, history and embeddings; what is already there is not made again."""
+    embeddings_path = folder / "embeddings" / f"{job.id}.npz"
+    if embeddings_path.exists():
+        return
+    weights_path = folder / "networks" / job.id / "weights.safetensors"
+    fit = _fit_cvae if job.backbone == "cvae" else _fit_classifier
+    vectors, logits = fit(weights_path, job, material, on_epoch)
+    part_of = {case_id: part for part in ("train", "tune", "test") for case_id in getattr(job.split, part)}
+    rows = [row for row, case_id in enumerate(material.patches.case_ids) if case_id in part_of]
+    case_ids = [material.patches.case_ids[row] for row in rows]
+    embeddings = Embeddings(
+        network=job.network,
+        repeat=job.split.repeat,
+        fold=job.split.fold,
+        case_ids=np.array(case_ids, dtype=np.str_),
+        parts=np.array([part_of[case_id] for case_id in case_ids], dtype=np.str_),
+        labels=np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64),
+        vectors=vectors[rows],
+        logits=logits[rows],
+    )
+    store.write_embeddings(embeddings_path, embeddings)
+
+
+def _fit_classifier(
+    path: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    settings = material.settings
+    if path.exists():
+        network = restore_classifier(path, job.backbone)
+    else:
+        network = training.train_network(
+            material.starts[job.backbone],
+            *_part(material, job.split.train),
+            *_part(material, job.split.tune),
+            textures=material.textures if job.texture else None,
+            settings=settings.training,
+            alpha=settings.training.alpha if job.l2 else None,
+            seed=job_seed(settings.seed, job),
+            on_epoch=on_epoch,
+            textures_per_case=settings.textures.per_case,
+        )
+        store.write_history(path.with_name("history.csv"), network.history)
+        alpha = repr(settings.training.alpha) if job.l2 else ""
+        weights.save_state(path, network.state(), {"alpha": alpha, "style": network.backbone.style})
+    return training.embed(network, material.patches.pixels)
+
+
+def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
+    """Fetch a trained network back from its run."""
+    state, metadata = weights.load_state(path)
+    empty = BACKBONES[backbone]()
+    set_style(empty, "torchvision" if metadata["style"] == "torchvision" else "keras")
+    return training.rebuild(empty, float(metadata["alpha"]) if metadata["alpha"] else None, state)
+
+
+def _fit_cvae(
+    path: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if path.exists():
+        model = cvae.rebuild(weights.load_state(path)[0])
+    else:
+        model = cvae.train_cvae(
+            *_part(material, job.split.train),
+            *_part(material, job.split.tune),
+            settings=material.settings.cvae,
+            seed=job_seed(material.settings.seed, job),
+            on_epoch=on_epoch,
+        )
+        store.write_history(path.with_name("history.csv"), model.history)
+        weights.save_state(path, model.state(), {})
+    latents, scores = cvae.score_cvae(model, material.patches.pixels)
+    return latents, scores.astype(np.float32)[:, None]
+
+
+def _part(material: Material, case_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    row_of = {case_id: row for row, case_id in enumerate(material.patches.case_ids)}
+    labels = np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64)
+    return material.patches.pixels[[row_of[case_id] for case_id in case_ids]], labels
+
+
+def starting_backbone(
+    folder: Path, name: str, settings: Settings, on_progress: Callable[[str, float, float], None]
+) -> tuple[Backbone, str]:
+    """The backbone every network of that name starts from, and where its weights came from in words.
+
+    In the order of preference: the file the settings name, an official ImageNet file in the cache, or a training on
+    procedural textures, made once a run and kept in it. With the source "imagenet" a missing official file is fetched,
+    and offline the InputError says which file and where to put it. `on_progress` hears the stage, done and total.
+    """
+    source = settings.weights.source
+    if name in settings.weights.files:
+        path = Path(settings.weights.files[name])
+        return weights.load_backbone(name, path), f"file {path.name}, sha256 {store.file_sha256(path)}"
+    if source != "textures":
+        cached = weights.find_cached(name)
+        if cached:
+            return weights.load_backbone(name, cached), f"cached {cached.name}, sha256 {store.file_sha256(cached)}"
+        if source == "imagenet":
+            file = weights.official_file(name)
+            path = weights.fetch(
+                file,
+                weights.cache_folder(),
+                lambda done, total: on_progress(f"Fetching {file.name}", done, total or done),
+            )
+            return weights.load_backbone(name, path), f"official {path.name}, sha256 {store.file_sha256(path)}"
+    return _pretrained(folder, name, settings, on_progress), "trained on procedural textures in this run"
+
+
+def _pretrained(
+    folder: Path, name: str, settings: Settings, on_progress: Callable[[str, float, float], None]
+) -> Backbone:
+    path = folder / "networks" / f"start-{name}" / "weights.safetensors"
+    if not path.exists():
+        side = settings.images.side_px
+        backbone = pretrain(
+            name,
+            lambda n, rng: _texture_lesson(n, side, rng),
+            classes=len(TEXTURES),
+            images=settings.weights.pretrain_images,
+            side_px=side,
+            seed=settings.seed,
+            on_progress=lambda done, total: on_progress(f"Teaching {name} textures first", done, total),
+        )
+        weights.save_state(path, backbone.state_dict(), weights.backbone_metadata(backbone))
+    return weights.load_backbone(name, path)
+
+
+def _texture_lesson(n: int, side_px: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    kinds = rng.integers(len(TEXTURES), size=n)
+    grey = np.stack([procedural_texture(int(kind), rng, side_px) for kind in kinds])
+    return np.repeat(grey[:, None], 3, axis=1), kinds
+
+
+def seconds_per_image(name: str, start: Backbone | None, side_px: int, settings: Settings) -> float:
+    """Seconds one training image costs on this machine, from a few timed steps; `start` is None for the CVAE."""
+    epochs: list[Epoch] = []
+    rng = np.random.default_rng(0)
+    n = 2 * ((settings.cvae.batch_size if start is None else settings.training.resolved().batch_size) or 1)
+    pixels = rng.random((n, 3, side_px, side_px), dtype=np.float32)
+    sets = pixels, np.arange(n) % 2, pixels[:2], np.arange(2)
+    if start is None:
+        cvae.train_cvae(*sets, settings=replace(settings.cvae, max_epochs=2), seed=0, on_epoch=epochs.append)
+    else:
+        timed = replace(settings.training, max_epochs=2)
+        training.train_network(start, *sets, None, timed, alpha=None, seed=0, on_epoch=epochs.append)
+    return min(epoch.seconds for epoch in epochs) / n

@@ -1,0 +1,69 @@
+"""Everything right of the second waist: from scores and embeddings on disk to tables and figures, without torch."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from rarelesion import figures, store, tables
+from rarelesion.config import read_settings
+from rarelesion.errors import InputError, Problem
+from rarelesion.evaluation import evaluate
+from rarelesion.recipes import PROPOSED
+from rarelesion.types import Evaluation, Scores
+
+
+def write_results(folder: Path) -> Evaluation:
+    """Evaluate a run's scores and write its tables and figures anew.
+
+    Raises InputError where the folder holds no scores.
+    """
+    path = folder / "scores.csv"
+    if not path.exists():
+        remedy = "Finish the study first: give its command again."
+        raise InputError(Problem(str(folder), "holds no scores.csv", remedy=remedy))
+    settings = read_settings(folder / "study.toml" if (folder / "study.toml").exists() else None)
+    recipes = store.read_scores(path)
+    evaluation = evaluate(recipes, settings.statistics, settings.seed)
+    confidence = settings.statistics.confidence
+    store.write_text(folder / "table3.csv", tables.table3_csv(evaluation))
+    store.write_text(folder / "table3.md", tables.table3_markdown(evaluation, confidence))
+    store.write_text(folder / "table3.tex", tables.table3_latex(evaluation, confidence))
+    store.write_text(folder / "comparisons.csv", tables.comparisons_csv(evaluation))
+    store.write_json(folder / "evaluation.json", tables.evaluation_json(evaluation))
+    for name, figure in _figures(folder, recipes, evaluation):
+        write_figure(folder, name, figure)
+    return evaluation
+
+
+def write_figure(folder: Path, name: str, figure: Figure) -> None:
+    """Write a figure as PNG and as SVG."""
+    store.write_bytes(folder / "figures" / f"{name}.png", figures.to_png(figure))
+    store.write_bytes(folder / "figures" / f"{name}.svg", figures.to_svg(figure))
+
+
+def _figures(folder: Path, recipes: Sequence[Scores], evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "forest", figures.forest(evaluation)
+    yield "figure6", figures.figure6(recipes, evaluation)
+    yield "pr_curves", figures.pr_curves(recipes, evaluation)
+    shown = _shown_in_two_dimensions(folder, recipes)
+    if shown is not None:
+        scores, path = shown
+        yield "figure4", figures.figure4(store.read_embeddings(path), scores)
+    paths = sorted((folder / "networks").glob("*/history.csv"))
+    first_split = {path.parent.name.removesuffix("-r0f0"): path for path in paths if path.parent.name.endswith("-r0f0")}
+    if first_split:
+        histories = {name: store.read_history(path) for name, path in first_split.items()}
+        yield "training", figures.training_curves(histories)
+
+
+def _shown_in_two_dimensions(folder: Path, recipes: Sequence[Scores]) -> tuple[Scores, Path] | None:
+    """The recipe whose embeddings are drawn, never chosen by its result: the proposed one, else the first LOF row,
+    else the first whose network is there; and the embeddings of its first split."""
+    ranked = sorted(recipes, key=lambda scores: (scores.recipe != PROPOSED, not scores.recipe.endswith("+lof")))
+    for scores in ranked:
+        for network in (scores.recipe, scores.recipe.rpartition("+")[0]):
+            path = folder / "embeddings" / f"{network}-r0f0.npz"
+            if network and network != "cvae" and path.exists():
+                return scores, path
+    return None
