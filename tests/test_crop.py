@@ -146,6 +146,11 @@ def test_where_the_window_is_larger_than_the_picture_it_is_black_outside() -> No
     assert patch[20:40].mean() == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_lesion_thinner_than_a_pixel_of_the_patch_is_cut() -> None:
+    patch = cut_patch({"T1": picture((300, 300))}, {"T1": Roi(box=(100, 20, 101, 280))}, ONE, ImageSettings(side_px=30))
+    assert patch.shape == (3, 30, 30)
+
+
 def test_fine_stripes_are_smoothed_and_not_turned_into_coarse_ones() -> None:
     ramp = np.broadcast_to(np.linspace(0, 1, 400), (400, 400))
     stripes = np.where(np.arange(400) % 2, ramp, 0).astype(np.float32)[None]

@@ -209,6 +209,14 @@ def test_a_truncated_slice_is_named_by_its_place(series: Path) -> None:
     assert "slice 4 of 5: the pixels cannot be read" in sentence(series)
 
 
+def test_a_damaged_file_is_not_passed_over(series: Path) -> None:
+    file = series / "slice0005.dcm"
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00U?"))
+    assert content != file.read_bytes()
+    assert "file 5 of 5: a damaged DICOM file" in sentence(series)
+
+
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("seen", encoding="utf-8")
     assert "no DICOM image; found 1 files" in sentence(tmp_path)

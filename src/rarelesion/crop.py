@@ -46,8 +46,8 @@ class _Square:
         return self.centre[:, None, None] + rows + self.across[:, None, None] * offsets[None, None, :]
 
     def shows_lesion(self, side_px: int) -> NDArray[np.bool_]:
-        """(side_px, side_px) the patch's pixels in the lesion's bounding box."""
-        near = np.abs(self.offsets(side_px)) <= self.lesion[:, None] / 2
+        """(side_px, side_px) the patch's pixels in the lesion's bounding box, its middle ones if it is thinner."""
+        near = np.abs(self.offsets(side_px)) <= np.maximum(self.lesion, self.side / side_px)[:, None] / 2
         return np.logical_and.outer(near[0], near[1])
 
 

@@ -26,6 +26,11 @@ ORIENTATION_TOLERANCE = 1e-3  # in direction cosines
 SPACING_TOLERANCE = 0.1  # share of the slice distance by which a slice may be off its place
 SAME_PLACE_MM = 1e-3
 IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+READ_ATTRIBUTES = (
+    *IMAGE_ATTRIBUTES,
+    *("SeriesInstanceUID", "InstanceNumber", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
+)
 EMPTY_ATTRIBUTES = (
     *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
     *("ReferringPhysicianName", "ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength"),
@@ -71,8 +76,9 @@ def read_series(source: Path, sequence: str) -> Image:
 def _one_series(where: str, source: Path) -> list[FileDataset]:
     """The image files of the folder's only series."""
     files = sorted(item for item in source.iterdir() if item.is_file()) if source.is_dir() else [source]
-    datasets = [dataset for file in files if (dataset := _read_file(file)) is not None]
-    images = [dataset for dataset in datasets if all(keyword in dataset for keyword in IMAGE_ATTRIBUTES)]
+    places = [f"{where}, file {number} of {len(files)}" for number in range(1, len(files) + 1)]
+    datasets = [_read_file(place, file) for place, file in zip(places, files, strict=True)]
+    images = [dataset for dataset in datasets if dataset is not None and _is_image(dataset)]
     if not images:
         remedy = "Point at the folder that holds the slices themselves, or convert the file to DICOM Part 10."
         raise InputError(Problem(where, "no DICOM image", f"{len(files)} files", "one DICOM series", remedy))
@@ -85,14 +91,25 @@ def _one_series(where: str, source: Path) -> list[FileDataset]:
     return images
 
 
-def _read_file(file: Path) -> FileDataset | None:
+def _is_image(dataset: FileDataset) -> bool:
+    return all(dataset.get(keyword) is not None for keyword in IMAGE_ATTRIBUTES)
+
+
+def _read_file(where: str, file: Path) -> FileDataset | None:
+    """The file's tags and undecoded pixels; None if it is no DICOM file."""
     try:
         with warnings.catch_warnings():
             # Its warnings quote values of tags.
             warnings.simplefilter("ignore")
-            return dcmread(file)
-    except (InvalidDicomError, OSError, EOFError, ValueError):
+            dataset = dcmread(file)
+            dataset.file_meta.get("TransferSyntaxUID")
+            for keyword in READ_ATTRIBUTES:
+                dataset.get(keyword)  # tags are only understood, or not, when they are asked for
+            return dataset
+    except InvalidDicomError:
         return None
+    except Exception as error:
+        raise InputError(Problem(where, "a damaged DICOM file", remedy="Export the series again.")) from error
 
 
 def _frames(dataset: FileDataset) -> list[_Frame]:
@@ -269,7 +286,7 @@ def _turned_round(values: NDArray[np.float32], dataset: FileDataset) -> NDArray[
 
 def _is_compressed(dataset: FileDataset) -> bool:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    return syntax is not None and syntax.is_compressed
+    return syntax is not None and syntax.is_transfer_syntax and syntax.is_compressed
 
 
 def _decoding_problem(where: str, dataset: FileDataset) -> Problem:
