@@ -5,15 +5,15 @@ outlines, lobules of a gland, margins of a lesion) is a sum of plane waves in pa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.floating]
 
-OVERLAP = 1.0
-"""How much lesions of one subtype differ from their subtype's mean: the higher, the harder the classes are to tell."""
+OVERLAP = 0.45
+"""How far, from 0 to 1, a lesion may come to look like the other class: the higher, the harder to tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,16 @@ def _vary(tissue: Tissue, sign: int, scale: tuple[float, float], rng: np.random.
     )
 
 
+def _slide(mean: Subtype, rng: np.random.Generator) -> Subtype:
+    """Looks on the way to the other class: low-grade cancers mimic adenomas, and a few benign lesions cancers."""
+    other = SUBTYPES["pleomorphic adenoma" if mean.malignant else "mucoepidermoid carcinoma"]
+    share = OVERLAP * rng.beta(1.0, 1.0 if mean.malignant else 5.0)
+    looks = [item.name for item in fields(Subtype) if item.name not in ("malignant", "cases")]
+    return replace(mean, **{name: (1 - share) * getattr(mean, name) + share * getattr(other, name) for name in looks})
+
+
 def _draw_lesion(name: str, mean: Subtype, rng: np.random.Generator, wide: float) -> Lesion:
-    spread = OVERLAP * rng.standard_normal(8)
+    mean, spread = _slide(mean, rng), rng.standard_normal(8)
     looks = replace(
         mean,
         t1=mean.t1 + 0.04 * spread[0],
