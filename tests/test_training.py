@@ -105,6 +105,16 @@ def test_frozen_layers_stay_as_they_were(profile: str):
     assert {"conv2", "conv3", "conv4"} <= changed
 
 
+def test_no_gradient_is_kept_for_the_frozen_layers():
+    backbone = train(replace(QUICK, max_epochs=1, frozen_layers=4)).backbone
+    keeps: dict[str, bool] = {}
+    for name in ("conv1_relu", "conv2"):
+        layer = backbone.get_submodule(name)
+        layer.register_forward_hook(lambda _, __, output, name=name: keeps.update({name: output.requires_grad}))
+    backbone(torch.rand(2, 3, 32, 32))
+    assert keeps == {"conv1_relu": False, "conv2": True}
+
+
 def test_frozen_statistics_stay_and_trained_ones_move():
     for mode, moves in (("frozen", False), ("trained", True)):
         network = train(replace(QUICK, max_epochs=1, batch_norm=mode))  # type: ignore[arg-type]
