@@ -254,7 +254,7 @@ def list_weights() -> None:
     print(f"Cache: {folder}")
     for name, file in OFFICIAL.items():
         there = "here" if (folder / file.name).exists() else "not here"
-        print(f"{name}: {there}\n  for {", ".join(file.backbones)}, {file.url}")
+        print(f"{name}: {there}\n  for {', '.join(file.backbones)}, {file.url}")
 
 
 @weights_app.command("fetch")

@@ -12,13 +12,16 @@ from rarelesion.backbones import BACKBONES
 from rarelesion.checks import find_suspicions
 from rarelesion.cohort import read_cohort, read_ratings
 from rarelesion.config import flat_settings, read_settings, settings_toml
+from rarelesion.crop import resolve_channels
 from rarelesion.detectors import DETECTORS
 from rarelesion.errors import InputError, Problem
+from rarelesion.figures import patch_examples
 from rarelesion.fitting import Material, NetworkJob, fit_job, network_jobs, seconds_per_image, starting_backbone
 from rarelesion.materials import read_materials
 from rarelesion.patches import load_patches
 from rarelesion.readers import reader_scores
 from rarelesion.recipes import PAPER_RECIPES, Recipe, parse_recipe
+from rarelesion.results import write_figure
 from rarelesion.scoring import score_recipe
 from rarelesion.settings import Settings, TextureSettings
 from rarelesion.splits import make_splits
@@ -59,7 +62,7 @@ def run_study(
     parse_recipes(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
-    settings = _claim_folder(folder, settings)
+    settings = _claim_folder(folder, _resolved(settings, cohort))
     recipes = parse_recipes(settings)
     splits = _splits(folder, cohort, settings)
     readers = reader_scores(ratings, cohort, splits) if ratings else ()
@@ -77,16 +80,28 @@ def run_study(
     store.write_cohort(folder / "cohort.csv", cohort.cases, settings.cohort.subgroups)
     jobs = network_jobs(recipes, splits)
     material, origins = _material(folder, cohort, patches, jobs, settings, progress)
+    some_textures = material.textures if len(material.textures) else None
+    write_figure(folder, "patches", patch_examples(patches, cohort.labels, textures=some_textures))
     store.write_provenance(folder / "provenance.json", {**inputs, "weights": origins})
     _train(folder, jobs, material, progress)
     scores = _score(folder, recipes, jobs, cohort, settings, progress)
     store.write_scores(folder / "scores.csv", [*scores, *readers])
 
 
+def _resolved(settings: Settings, cohort: Cohort) -> Settings:
+    """The settings with everything filled in that the profile, the paper or the cohort decides."""
+    channels = resolve_channels(cohort.sequences, settings.images.channels)
+    return replace(
+        settings,
+        recipes=settings.recipes or PAPER_RECIPES,
+        images=replace(settings.images, channels=channels),
+        training=settings.training.resolved(),
+    )
+
+
 def _claim_folder(folder: Path, settings: Settings) -> Settings:
     """Make the run folder, or check that the run in it is this one; give the settings with all recipes of both."""
     path = folder / "study.toml"
-    settings = replace(settings, recipes=settings.recipes or PAPER_RECIPES, training=settings.training.resolved())
     if path.exists():
         stored = read_settings(path)
         _check_settings(path, flat_settings(stored), flat_settings(settings))
