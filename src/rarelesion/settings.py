@@ -28,7 +28,7 @@ class ImageSettings:
     margin: float = 0.15  # added on every side of the lesion, as a share of its longer side (paper: by eye)
     channels: dict[str, str] = field(default_factory=dict)  # red/green/blue -> sequence; empty: T1 blue, T2 green
     scaling: Literal["slice", "patch"] = "slice"  # where the intensity percentiles are taken
-    percentiles: tuple[float, float] = (1.0, 99.0)
+    percentiles: tuple[float, float] = (1.0, 99.0)  # greys at and beyond these become black and white
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class SplitSettings:
     """Train 60 %, tune 20 %, test 20 %, stratified by class and grouped by patient."""
 
     folds: int = 5  # 1 is the paper's single split
-    repeats: int = 1
+    repeats: int = 1  # how often the cases are divided anew, each time into all folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,21 @@ class TextureSettings:
 class TrainingSettings:
     """How a network is trained. `None` means: as the profile has it (see `resolved`)."""
 
-    profile: Profile = "fast"
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    max_epochs: int | None = None
-    patience: int = 20  # paper silent; best weights are kept
+    profile: Profile = "fast"  # paper: as in the paper, a patch at a time; fast: in batches
+    batch_size: int | None = None  # patches a training step
+    learning_rate: float | None = None  # of Adam
+    max_epochs: int | None = None  # training stops earlier where the tuning loss no longer falls
+    patience: int = 20  # epochs without a lower tuning loss before it stops; best weights are kept (paper silent)
     precision: Literal["float32", "bfloat16"] | None = None  # None in `fast`: bfloat16 where the processor has it
-    batch_norm: Literal["trained", "frozen"] | None = None
+    batch_norm: Literal["trained", "frozen"] | None = None  # frozen: keeps the statistics it started with
     frozen_layers: int = 10  # in Keras's own layer order, for every backbone
     alpha: float = 80.0  # length of the embedding under the L2-constrained softmax
-    class_weights: Literal["none", "balanced"] = "none"
-    rotation_degrees: float = 180.0
-    flips: bool = True
-    erasing_probability: float = 0.5
-    erasing_area: tuple[float, float] = (0.02, 0.4)
-    erasing_aspect: tuple[float, float] = (0.3, 3.3)
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: the rarer class weighs more in the loss
+    rotation_degrees: float = 180.0  # each training patch is turned by up to this much, either way
+    flips: bool = True  # horizontal and vertical, each with a chance of one half
+    erasing_probability: float = 0.5  # share of training patches of which a box is erased
+    erasing_area: tuple[float, float] = (0.02, 0.4)  # least and most, as a share of the patch
+    erasing_aspect: tuple[float, float] = (0.3, 3.3)  # least and most, height to width
     mixup: float = 0.2  # Beta(mixup, mixup) over all classes; 0 switches it off
 
     def resolved(self) -> "TrainingSettings":
@@ -80,21 +80,21 @@ class TrainingSettings:
 class DetectorSettings:
     """Anomaly detectors, fitted on the benign training cases only."""
 
-    lof_neighbours: int = 5
-    ocsvm_nu: float = 0.1  # paper silent
-    ocsvm_gamma: Literal["scale", "auto"] = "scale"  # paper silent
-    knn_neighbours: int = 5
+    lof_neighbours: int = 5  # k of the local outlier factor, as in the paper
+    ocsvm_nu: float = 0.1  # most benign training cases that may lie outside, as a share (paper silent)
+    ocsvm_gamma: Literal["scale", "auto"] = "scale"  # width of the kernel (paper silent)
+    knn_neighbours: int = 5  # benign cases to which the distance is averaged
 
 
 @dataclass(frozen=True, slots=True)
 class CvaeSettings:
     """The convolutional variational auto-encoder."""
 
-    latent: int = 32
-    max_epochs: int = 60
-    learning_rate: float = 1e-3
-    batch_size: int = 16
-    kl_weight: float = 1.0
+    latent: int = 32  # numbers that a patch is squeezed into
+    max_epochs: int = 60  # training stops earlier where the tuning loss no longer falls
+    learning_rate: float = 1e-3  # of Adam
+    batch_size: int = 16  # patches a training step
+    kl_weight: float = 1.0  # weight of the latent's divergence from the prior; 1 is the usual bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ class WeightSettings:
 class StatisticsSettings:
     """Intervals and comparisons."""
 
-    confidence: float = 0.95
+    confidence: float = 0.95  # level of all intervals
     interval: Literal["logit", "delong", "bootstrap"] = "logit"  # for the ROC-AUC
-    bootstrap: int = 2000
+    bootstrap: int = 2000  # draws of patients
     reference: str = ""  # recipe the others are compared with; empty: the paper's proposed one, else the first
 
 
@@ -121,7 +121,7 @@ class Settings:
     """All settings of a study: the content of `study.toml`."""
 
     recipes: tuple[str, ...] = ()  # empty: the paper's sixteen trained rows
-    seed: int = 0
+    seed: int = 0  # same seed, same machine, same numbers
     cohort: CohortSettings = field(default_factory=CohortSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     split: SplitSettings = field(default_factory=SplitSettings)

@@ -1,0 +1,334 @@
+"""Write docs/reference from the code, so that it cannot drift; with --images, the pictures of README.md from a run.
+
+python docs/make_reference.py
+python docs/make_reference.py --images rarelesion-demo/run
+"""
+
+import argparse
+import ast
+import inspect
+import io
+import json
+import re
+import shutil
+import sys
+import tokenize
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import torch
+import typer
+from typer.testing import CliRunner
+
+from rarelesion import settings as settings_module
+from rarelesion.backbones import BACKBONES
+from rarelesion.checks import CODES
+from rarelesion.cli import app
+from rarelesion.config import flat_settings
+from rarelesion.detectors import DETECTORS
+from rarelesion.images import FORMATS
+from rarelesion.metrics import METRICS
+from rarelesion.paper import DECISIONS, SILENT_SETTINGS
+from rarelesion.recipes import PAPER_RECIPES, PROPOSED
+from rarelesion.settings import Settings, TrainingSettings
+from rarelesion.store import read_case_table
+from rarelesion.texture import TEXTURES
+
+DOCS = Path(__file__).parent
+IMAGES = ("forest", "figure6", "patches")
+GENERATED = "<!-- Written by docs/make_reference.py; change the code it is made from, then run `make docs`. -->\n"
+TYPES = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    tuple[str, ...]: "list of texts",
+    tuple[float, float]: "two numbers",
+    dict[str, str]: "table of texts",
+}
+BACKBONE_NOTES = {
+    "vgg16": "The paper's, and that of its proposed recipe",
+    "mobilenet": "The paper's (version 1): the quickest of the three",
+    "resnet50": "The paper's (version 1)",
+    "resnet50-conv4": "ResNet50 up to its fourth stage: a shorter embedding, less to compute",
+    "tiny": "For trying things out and for tests; not for results",
+}
+TEXTURES_A_LINE = 8
+FINDING_NOTES = {
+    "RL101": (
+        "error",
+        "The case cannot be cut: a file is missing, damaged or of an unknown kind, the mask is empty, the box lies "
+        "outside the image, or the sequences do not show the same place. A study of this cohort stops before it "
+        "trains. The message names the case and the sequence.",
+        "Mend the file or the row. All such cases are listed at once.",
+    ),
+    "RL102": (
+        "warning",
+        "With the chosen number of folds a test part holds fewer than two patients of a class. Sensitivity or "
+        "specificity of that part then jumps between few values, and the intervals are wide.",
+        "Use fewer folds, collect more cases, or accept the wide interval and say so.",
+    ),
+    "RL103": (
+        "warning",
+        "Two cases with different patient ids show the same picture, pixel by pixel. One may be trained on and the "
+        "other tested, and the result is too good.",
+        "Take one out, or give both the same patient_id: a patient is never divided between the parts.",
+    ),
+    "RL104": (
+        "warning",
+        "The lesion is only a few pixels long. Often a box was written as column before row, or with a height and a "
+        "width in the place of its end.",
+        "Check the box or mask. If it is right, the image has little to say about this lesion.",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the pages, or the pictures of a run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", metavar="RUN", type=Path, help="copy README's pictures from a synthetic run")
+    run = parser.parse_args(arguments).images
+    if run is not None:
+        copy_images(run)
+        return
+    for name, text in reference_pages().items():
+        (DOCS / "reference" / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def copy_images(run: Path) -> None:
+    """Copy the figures that README.md shows from a run of the synthetic cohort, and of no other."""
+    if any(case.get("synthetic") != "yes" for case in read_case_table(run / "cohort.csv")):
+        sys.exit(f"{run}: the cohort is not synthetic; pictures of patients do not belong into the documentation.")
+    (DOCS / "images").mkdir(exist_ok=True)
+    for name in IMAGES:
+        shutil.copyfile(run / "figures" / f"{name}.png", DOCS / "images" / f"{name}.png")
+
+
+def reference_pages() -> dict[str, str]:
+    """File name -> text of every generated page of docs/reference."""
+    makers = {
+        "cli.md": cli_page,
+        "settings.md": settings_page,
+        "paper.md": paper_page,
+        "recipes.md": recipes_page,
+        "findings.md": findings_page,
+    }
+    return {name: "\n".join([GENERATED, *make()]).rstrip() + "\n" for name, make in makers.items()}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; bars in cells are escaped."""
+    lines = [head, ["---"] * len(head), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def code(text: str) -> str:
+    return f"`{text}`"
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+def commands(group: Any = None, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command below a group, groups before their members."""
+    group = typer.main.get_command(app) if group is None else group
+    for name, command in getattr(group, "commands", {}).items():
+        yield (*prefix, name)
+        yield from commands(command, (*prefix, name))
+
+
+def help_text(words: Sequence[str]) -> str:
+    """What `--help` prints on a screen 100 columns wide, without colours."""
+    environment = {"COLUMNS": "100", "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, [*words, "--help"], env=environment, prog_name="rarelesion")
+    assert result.exit_code == 0, result.output
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    return "\n".join(line.rstrip() for line in plain.strip("\n").splitlines()).strip("\n")
+
+
+def cli_page() -> Iterator[str]:
+    yield "# Commands\n"
+    yield "Exit codes: 0 done, 1 `check` found something, 2 bad input (every problem is listed), 130 stopped (Ctrl-C)."
+    yield ""
+    yield f"```text\n{help_text(())}\n```\n"
+    for words in commands():
+        yield f"## rarelesion {' '.join(words)}\n"
+        yield f"```text\n{help_text(words)}\n```\n"
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+def field_comments() -> dict[tuple[str, str], str]:
+    """(class, field) -> the comment on its line in settings.py."""
+    source = inspect.getsource(settings_module)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comment_at = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    return {
+        (group.name, line.target.id): comment_at.get(line.lineno, "")
+        for group in ast.parse(source).body
+        if isinstance(group, ast.ClassDef)
+        for line in group.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+    }
+
+
+def type_words(hint: Any) -> str:
+    """A type as a radiologist would say it."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(type_words(part) for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal:
+        return " or ".join(code(json.dumps(choice)) for choice in get_args(hint))
+    return TYPES[hint]
+
+
+def toml_value(value: Any) -> str:
+    """A default as it is written in study.toml."""
+    return "{}" if value == {} else json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def default_words(group: str, name: str, value: Any) -> str:
+    """A default; where the profile decides it, one for each."""
+    if value is not None:
+        return code(toml_value(value))
+    assert group == "training"
+    return "; ".join(f"{profile}: {profile_value(profile, name)}" for profile in ("fast", "paper"))
+
+
+def profile_value(profile: Literal["fast", "paper"], name: str) -> str:
+    value = getattr(TrainingSettings(profile=profile).resolved(), name)
+    if name == "precision" and value is None:
+        return "bfloat16 where the processor computes in it, else float32"
+    return code(toml_value(value))
+
+
+def setting_rows(key: str, group: Any, comments: Mapping[tuple[str, str], str]) -> Iterator[tuple[str, ...]]:
+    hints = get_type_hints(type(group))
+    for item in fields(group):
+        value = getattr(group, item.name)
+        if is_dataclass(value):
+            continue
+        dotted = f"{key}.{item.name}" if key else item.name
+        comment = comments[type(group).__name__, item.name]
+        if dotted in SILENT_SETTINGS:
+            comment = re.sub(r" ?\(paper silent\)|paper silent(; )?", "", comment)
+            decision = SILENT_SETTINGS[dotted].removeprefix("not said; ").removeprefix("not said")
+            comment = f"{comment}. *Paper silent{':* ' if decision else '.*'}{decision}".removeprefix(". ")
+        yield code(dotted), type_words(hints[item.name]), default_words(key, item.name, value), comment
+
+
+def settings_page() -> Iterator[str]:
+    settings, comments = Settings(), field_comments()
+    head = ("setting", "type", "default", "what it does")
+    yield "# Settings\n"
+    yield "Every setting of a study, as `rarelesion study --config study.toml` reads it. All are optional; one that is"
+    yield "not listed here is an error. Where two defaults are given, the profile decides. The run folder keeps the"
+    yield "resolved settings in its own `study.toml`.\n"
+    yield "```toml\nseed = 1\n\n[split]\nfolds = 5\nrepeats = 2\n\n[images]\nmargin = 0.2\n```\n"
+    yield table(head, list(setting_rows("", settings, comments)))
+    for item in fields(settings):
+        group = getattr(settings, item.name)
+        if is_dataclass(group):
+            yield f"## [{item.name}]\n"
+            yield f"{first_sentence(type(group))}\n"
+            yield table(head, list(setting_rows(item.name, group, comments)))
+
+
+# --- the paper -----------------------------------------------------------------------------------------------------
+
+
+def paper_page() -> Iterator[str]:
+    flat = flat_settings(Settings())
+    yield "# The paper, and where we had to decide\n"
+    yield "The method is that of [Matsuo et al. 2020](https://doi.org/10.1038/s41598-020-76389-4). Which file holds"
+    yield "which part of it stands in [ARCHITECTURE.md](../../ARCHITECTURE.md). Every report lists the decisions below."
+    yield ""
+    yield "## Points without a setting\n"
+    yield table(("point", "what is done"), DECISIONS)
+    yield "## Settings on which the paper is silent\n"
+    rows = [(code(key), default_words(*key.split("."), flat[key]), text) for key, text in SILENT_SETTINGS.items()]
+    yield table(("setting", "default", "decision"), rows)
+    yield "## The two profiles\n"
+    yield "One code path, two sets of values: `--profile paper` trains as the paper does, `--profile fast` (default) in"
+    yield "batches. All other settings are the same in both.\n"
+    yield table(("setting", "paper", "fast"), list(profile_rows()))
+    yield "## Rows of the paper's Table 3\n"
+    yield "A study without `--recipes` makes these, in this order; readers are added with `--readers`. The proposed row"
+    yield f"is `{PROPOSED}`.\n"
+    yield "\n".join(f"* `{name}`" for name in PAPER_RECIPES)
+
+
+def profile_rows() -> Iterator[tuple[str, str, str]]:
+    paper, fast = TrainingSettings(profile="paper").resolved(), TrainingSettings(profile="fast").resolved()
+    for item in fields(paper):
+        if item.name != "profile" and getattr(paper, item.name) != getattr(fast, item.name):
+            yield code(f"training.{item.name}"), profile_value("paper", item.name), profile_value("fast", item.name)
+
+
+# --- things to choose from -----------------------------------------------------------------------------------------
+
+
+def first_sentence(thing: Any) -> str:
+    """Of a docstring, on one line."""
+    return re.split(r"(?<=\.)\s+(?=[A-Z`])", " ".join((inspect.getdoc(thing) or "").split()))[0]
+
+
+def backbone_rows() -> Iterator[tuple[str, ...]]:
+    for name, build in BACKBONES.items():
+        with torch.device("meta"):
+            backbone = build()
+        millions = sum(parameter.numel() for parameter in backbone.parameters()) / 1e6
+        yield (
+            code(name),
+            BACKBONE_NOTES[name],
+            str(backbone.dim),
+            f"{millions:.2g} million",
+            str(len(backbone.layer_names)),
+        )
+
+
+def recipes_page() -> Iterator[str]:
+    yield "# Recipes, and what they are made of\n"
+    yield "A recipe is a row of the table. Its name says what is done: `BACKBONE[+texture][+l2][+DETECTOR]`, or `cvae`."
+    yield ""
+    yield "* `+texture`: material textures are a third class beside benign and malignant."
+    yield "* `+l2`: the embedding is scaled to a fixed length before the last layer (L2-constrained softmax)."
+    yield "* `+DETECTOR`: the score is a distance from the benign training cases, not the classifier's output."
+    yield "* `cvae`: the convolutional variational auto-encoder of the paper."
+    yield "* `reader:NAME`: a person's ratings, given with `--readers`; not to be named in `--recipes`.\n"
+    yield "Recipes that differ in the detector only share one trained network.\n"
+    yield "## Backbones\n"
+    head = ("name", "what it is", "length of the embedding", "weights", "layers as Keras counts them")
+    yield table(head, list(backbone_rows()))
+    yield "## Detectors\n"
+    yield "Fitted on the benign training cases only; higher is more suspicious.\n"
+    yield table(("name", "what it measures"), [(code(name), first_sentence(fit)) for name, fit in DETECTORS.items()])
+    yield "## Textures\n"
+    yield f"By default {len(TEXTURES)} materials are drawn; photographs (`textures.source`) may take their place.\n"
+    names = [code(name) for name in TEXTURES]
+    lines = [", ".join(names[at : at + TEXTURES_A_LINE]) for at in range(0, len(names), TEXTURES_A_LINE)]
+    yield ",\n".join(lines) + ".\n"
+    yield "## Areas\n"
+    yield table(("name", "what it is"), [(code(name), first_sentence(metric)) for name, metric in METRICS.items()])
+    yield "## Image formats\n"
+    yield "Known by the end of the file's name. A folder is read as one DICOM series; a DICOM file needs no suffix.\n"
+    yield table(("suffix", "read by"), [(code(suffix), first_sentence(read)) for suffix, read in FORMATS.items()])
+
+
+# --- findings ------------------------------------------------------------------------------------------------------
+
+
+def findings_page() -> Iterator[str]:
+    yield "# Findings\n"
+    yield "What `rarelesion check` reports, by its code. A study repeats the warnings in its report.\n"
+    for finding, title in CODES.items():
+        severity, meaning, remedy = FINDING_NOTES[finding]
+        yield f"## {finding}: {title}\n"
+        yield f"*{severity.capitalize()}.* {meaning}\n\n*What to do:* {remedy}\n"
+
+
+if __name__ == "__main__":
+    main()
