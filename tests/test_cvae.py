@@ -59,7 +59,8 @@ def test_the_loss_falls_and_the_decoder_draws_the_disc(trained: TrainedCvae):
     assert min(losses) < losses[0] - 1000
     pixels = discs(8, seed=11, side_px=64)
     with torch.inference_mode():
-        drawn = trained.model.decoder(trained.model.encode(torch.from_numpy(pixels))[0]).numpy()
+        benign = torch.zeros(len(pixels), dtype=torch.int64)
+        drawn = trained.model.decoder(trained.model.encode(torch.from_numpy(pixels), benign)[0]).numpy()
     assert np.abs(drawn - pixels).mean() < 0.05
     assert drawn[:, 1, 28:36, 28:36].mean() == pytest.approx(0.7, abs=0.1)
 
@@ -87,6 +88,20 @@ def test_the_score_is_the_negative_evidence_lower_bound_at_the_latent_mean():
     reconstruction = count * (0.25**2 / (2 * 0.5**2) + np.log(0.5))
     divergence = 0.5 * (1 + 1 - 1 - 0) + 0.5 * (4 + 4 - 1 - np.log(4.0))
     assert scores[0] == pytest.approx(reconstruction + 3.0 * divergence, rel=1e-5)
+
+
+def test_conditioned_on_the_class_it_knows_the_malignant_too():
+    conditioned = train(replace(QUICK, condition="class"))
+    _, scores = score_cvae(conditioned, np.concatenate([discs(12, seed=9), discs(12, seed=10, shift=0.3)]))
+    assert scores[:12].max() < 0 < scores[12:].min()  # more likely as benign, more likely as malignant
+    again = score_cvae(rebuild(conditioned.state()), discs(12, seed=9))[1]
+    np.testing.assert_array_equal(again, score_cvae(conditioned, discs(12, seed=9))[1])
+
+
+def test_conditioned_on_the_class_it_needs_both():
+    pixels, benign = discs(4, seed=1), np.zeros(4, dtype=np.int64)
+    with pytest.raises(InputError, match="learns from malignant cases"):
+        train_cvae(pixels, benign, pixels, benign, replace(QUICK, condition="class"), seed=0)
 
 
 def test_malignant_cases_do_not_enter():

@@ -1,11 +1,13 @@
 """The convolutional variational auto-encoder, the paper's other anomaly detector: it learns benign lesions by heart.
 
-CVAE in the paper is short for convolutional (not conditional) variational auto-encoder. Of the rest the paper is
-silent. Decided here: it is trained on the benign training cases only, as the other detectors are; patches go in and
-out at 64 x 64; a case is as suspicious as the model finds it unlikely, the negative evidence lower bound at the
-latent mean (Kingma & Welling 2014, arXiv:1312.6114), with one noise level for all pixels, that of the training
-reconstructions (Rybkin et al. 2021, arXiv:2006.13202), so that nobody has to weigh reconstruction
-against prior by hand.
+CVAE in the paper is short for convolutional variational auto-encoder; elsewhere C is for conditional. Both are here.
+Not conditioned (the default, as in the paper) it learns from the benign training cases only, as the other detectors
+do, and a case is as suspicious as the model finds it unlikely: the negative evidence lower bound at the latent mean
+(Kingma & Welling 2014, arXiv:1312.6114). Conditioned on the class (Sohn et al. 2015, Learning Structured Output
+Representation using Deep Conditional Generative Models) it learns from both, and a case is as suspicious as it is more
+likely as malignant than as benign. Of the rest the paper is silent. Decided here: patches go in and out at 64 x 64, and
+all pixels have one noise level, that of the training reconstructions (Rybkin et al. 2021, arXiv:2006.13202), so that
+nobody has to weigh reconstruction against prior by hand.
 """
 
 import math
@@ -22,7 +24,7 @@ from torch.nn import functional
 from rarelesion.augment import turn
 from rarelesion.errors import InputError, Problem
 from rarelesion.settings import CvaeSettings, TrainingSettings
-from rarelesion.types import Epoch, Floats, Ints
+from rarelesion.types import CLASSES, Epoch, Floats, Ints
 
 INNER_SIDE_PX = 64
 WIDTHS = (16, 32, 64, 64)
@@ -33,37 +35,46 @@ FLIPS_ONLY = TrainingSettings(rotation_degrees=0.0)
 
 
 class Autoencoder(nn.Module):
-    """From patches (n, 3, 64, 64) to a latent mean and log-variance (n, latent), and back."""
+    """From patches (n, 3, 64, 64) to a latent mean and log-variance (n, latent), and back.
+
+    With `conditions` = 2 both ways are told the class of each patch (n,); with 0 it is passed over.
+    """
 
     noise: Tensor
 
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int, conditions: int = 0) -> None:
         super().__init__()
-        self.latent = latent
-        ends = list(zip((3, *WIDTHS), WIDTHS, strict=False))
+        self.latent, self.conditions = latent, conditions
+        encoding = zip((3 + conditions, *WIDTHS), WIDTHS, strict=False)
+        decoding = zip((3, *WIDTHS), WIDTHS, strict=False)
         self.floor = WIDTHS[-1], INNER_SIDE_PX // 2 ** len(WIDTHS), INNER_SIDE_PX // 2 ** len(WIDTHS)
-        down = [step for narrow, wide in ends for step in (nn.Conv2d(narrow, wide, 4, 2, 1), nn.ReLU())]
+        down = [step for narrow, wide in encoding for step in (nn.Conv2d(narrow, wide, 4, 2, 1), nn.ReLU())]
         self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(math.prod(self.floor), 2 * latent))
-        up = [
-            step for narrow, wide in reversed(ends) for step in (nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1))
-        ]
-        self.decoder = nn.Sequential(nn.Linear(latent, math.prod(self.floor)), nn.Unflatten(1, self.floor), *up)
+        layers = reversed(list(decoding))
+        up = [step for narrow, wide in layers for step in (nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1))]
+        start = nn.Linear(latent + conditions, math.prod(self.floor))
+        self.decoder = nn.Sequential(start, nn.Unflatten(1, self.floor), *up)
         self.register_buffer("noise", torch.tensor(0.5))
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent, each (n, latent)."""
-        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
+        planes = self._told(condition)[:, :, None, None].expand(-1, -1, *pixels.shape[2:])
+        mean, log_variance = self.encoder(torch.cat([pixels, planes], 1)).chunk(2, dim=1)
         return mean, log_variance.clamp(-10, 10)
 
-    def squares(self, pixels: Tensor, latent: Tensor) -> Tensor:
+    def squares(self, pixels: Tensor, latent: Tensor, condition: Tensor) -> Tensor:
         """Squared error of each patch drawn from its latent (n,), summed over its pixels."""
-        return (self.decoder(latent) - pixels).square().sum((1, 2, 3))
+        drawn = self.decoder(torch.cat([latent, self._told(condition)], 1))
+        return (drawn - pixels).square().sum((1, 2, 3))
 
-    def bound(self, pixels: Tensor, kl_weight: float) -> Tensor:
+    def bound(self, pixels: Tensor, condition: Tensor, kl_weight: float) -> Tensor:
         """Negative evidence lower bound of each patch at its latent mean (n,), in nats."""
-        mean, log_variance = self.encode(pixels)
-        squares = self.squares(pixels, mean)
+        mean, log_variance = self.encode(pixels, condition)
+        squares = self.squares(pixels, mean, condition)
         return _nats(squares, self.noise, pixels[0].numel()) + kl_weight * _divergence(mean, log_variance)
+
+    def _told(self, condition: Tensor) -> Tensor:
+        return torch.eye(2)[condition][:, : self.conditions]
 
 
 def _nats(squares: Tensor, noise: Tensor, count: int) -> Tensor:
@@ -100,19 +111,22 @@ def train_cvae(
 ) -> TrainedCvae:
     """Learn what benign lesions look like, so that others stand out.
 
-    Pixels are (n, 3, side, side) in 0..1 and labels (n,) 0 benign, 1 malignant; only the benign are used, flipped at
-    random. The weights returned are those of the epoch with the lowest loss of the benign tuning cases. The same seed
-    gives the same model on the same machine; what `on_epoch` raises passes through. Raises InputError when a part has
-    no benign case, or the loss is no longer a number.
+    Pixels are (n, 3, side, side) in 0..1 and labels (n,) 0 benign, 1 malignant; unless the settings condition on the
+    class, only the benign are used. Training patches are flipped at random. The weights returned are those of the
+    epoch with the lowest loss of the tuning cases that are used. The same seed gives the same model on the same
+    machine; what `on_epoch` raises passes through. Raises InputError when a part lacks a class that is used, or the
+    loss is no longer a number.
     """
-    train, tune = train_pixels[train_labels == 0], tune_pixels[tune_labels == 0]
-    _check_benign({"training": len(train), "tuning": len(tune)})
+    conditions = 2 if settings.condition == "class" else 0
+    _check_classes(conditions, {"training": train_labels, "tuning": tune_labels})
+    train = _used(train_pixels, train_labels, conditions)
+    tune = _used(tune_pixels, tune_labels, conditions)
     init_seed, order_seed, noise_seed = (int(value) for value in np.random.SeedSequence(seed).generate_state(3))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)
-        model = Autoencoder(settings.latent)
+        model = Autoencoder(settings.latent, conditions)
     rng, generator = np.random.default_rng(order_seed), torch.Generator().manual_seed(noise_seed)
-    history = _fit(model, _inner(train), _inner(tune), settings, rng, generator, on_epoch)
+    history = _fit(model, train, tune, settings, rng, generator, on_epoch)
     return TrainedCvae(model, settings.kl_weight, history)
 
 
@@ -121,21 +135,26 @@ def score_cvae(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Place each patch among the benign, and say how unlike them it is.
 
-    Pixels are (n, 3, side, side) in 0..1. Gives the latent means (n, latent) and the scores (n,), negative evidence
-    lower bounds in nats: higher is more suspicious. Nothing is random.
+    Pixels are (n, 3, side, side) in 0..1. Gives the latent means (n, latent), as of benign cases, and the scores (n,)
+    in nats, higher = more suspicious: the negative evidence lower bound, less that of the patch as malignant where the
+    model knows the class. Nothing is random.
     """
+    model = trained.model
     latents, scores = [], []
     with torch.inference_mode():
         for start in range(0, len(pixels), batch_size):
             batch = _inner(pixels[start : start + batch_size])
-            latents.append(trained.model.encode(batch)[0])
-            scores.append(trained.model.bound(batch, trained.kl_weight))
+            benign = torch.zeros(len(batch), dtype=torch.int64)
+            latents.append(model.encode(batch, benign)[0])
+            score = model.bound(batch, benign, trained.kl_weight)
+            scores.append(score - model.bound(batch, benign + 1, trained.kl_weight) if model.conditions else score)
     return torch.cat(latents).numpy(), torch.cat(scores).double().numpy()
 
 
 def rebuild(state: dict[str, Tensor]) -> TrainedCvae:
     """Put a trained auto-encoder together again from the `state` it was saved as."""
-    model = Autoencoder(state["decoder.0.weight"].shape[1])
+    conditions = state["encoder.0.weight"].shape[1] - 3
+    model = Autoencoder(state["decoder.0.weight"].shape[1] - conditions, conditions)
     model.load_state_dict({name: value for name, value in state.items() if name != "kl_weight"})
     return TrainedCvae(model, float(state["kl_weight"]), ())
 
@@ -145,20 +164,27 @@ def _inner(pixels: Floats) -> Tensor:
     return functional.interpolate(torch.tensor(pixels), size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _check_benign(counts: dict[str, int]) -> None:
+def _check_classes(conditions: int, labels: dict[str, Ints]) -> None:
     problems = [
-        Problem(f"{name} cases", "the CVAE learns from benign cases", "none", "at least one")
-        for name, count in counts.items()
-        if count == 0
+        Problem(f"{name} cases", f"the CVAE learns from {CLASSES[label]} cases", "none", "at least one")
+        for name, of_part in labels.items()
+        for label in range(max(conditions, 1))
+        if not (of_part == label).any()
     ]
     if problems:
         raise InputError(problems)
 
 
+def _used(pixels: Floats, labels: Ints, conditions: int) -> tuple[Tensor, Tensor]:
+    """The patches a model with so many conditions learns from, and their classes (n,)."""
+    used = labels < max(conditions, 1)
+    return _inner(pixels[used]), torch.as_tensor(labels[used], dtype=torch.int64)
+
+
 def _fit(
     model: Autoencoder,
-    train: Tensor,
-    tune: Tensor,
+    train: tuple[Tensor, Tensor],
+    tune: tuple[Tensor, Tensor],
     settings: CvaeSettings,
     rng: np.random.Generator,
     generator: torch.Generator,
@@ -172,7 +198,7 @@ def _fit(
         begin = time.perf_counter()
         train_loss = _train_epoch(model, optimiser, train, settings, rng, generator)
         with torch.inference_mode():
-            tune_loss = model.bound(tune, settings.kl_weight).mean().item()
+            tune_loss = model.bound(*tune, settings.kl_weight).mean().item()
         _check_loss(number, train_loss, tune_loss, settings)
         if tune_loss < best_loss:
             best_loss, best_epoch = tune_loss, number
@@ -189,18 +215,19 @@ def _fit(
 def _train_epoch(
     model: Autoencoder,
     optimiser: torch.optim.Optimizer,
-    train: Tensor,
+    train: tuple[Tensor, Tensor],
     settings: CvaeSettings,
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> float:
     """Learn from every patch once, and set the noise level to this epoch's; the mean loss."""
-    total_loss, total_squares, count = 0.0, 0.0, train[0].numel()
-    for rows in np.array_split(rng.permutation(len(train)), math.ceil(len(train) / settings.batch_size)):
-        pixels = turn(train[rows], FLIPS_ONLY, generator)
-        mean, log_variance = model.encode(pixels)
+    patches, classes = train
+    total_loss, total_squares, n, count = 0.0, 0.0, len(patches), patches[0].numel()
+    for rows in np.array_split(rng.permutation(n), math.ceil(n / settings.batch_size)):
+        pixels, condition = turn(patches[rows], FLIPS_ONLY, generator), classes[rows]
+        mean, log_variance = model.encode(pixels, condition)
         latent = mean + torch.exp(log_variance / 2) * torch.randn(mean.shape, generator=generator)
-        squares = model.squares(pixels, latent)
+        squares = model.squares(pixels, latent, condition)
         noise = _noise(squares.detach().mean() / count)
         loss = (_nats(squares, noise, count) + settings.kl_weight * _divergence(mean, log_variance)).mean()
         optimiser.zero_grad()
@@ -208,8 +235,8 @@ def _train_epoch(
         optimiser.step()
         total_loss += loss.item() * len(rows)
         total_squares += squares.sum().item()
-    model.noise.copy_(_noise(torch.tensor(total_squares / (len(train) * count))))
-    return total_loss / len(train)
+    model.noise.copy_(_noise(torch.tensor(total_squares / (n * count))))
+    return total_loss / n
 
 
 def _noise(mean_square: Tensor) -> Tensor:

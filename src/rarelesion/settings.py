@@ -90,6 +90,7 @@ class DetectorSettings:
 class CvaeSettings:
     """The convolutional variational auto-encoder."""
 
+    condition: Literal["none", "class"] = "none"  # class: told the class, it learns from malignant cases too
     latent: int = 32  # numbers that a patch is squeezed into
     max_epochs: int = 60  # training stops earlier where the tuning loss no longer falls
     learning_rate: float = 1e-3  # of Adam
@@ -101,7 +102,7 @@ class CvaeSettings:
 class WeightSettings:
     """Where each backbone starts from."""
 
-    source: str = "auto"  # auto: cached ImageNet file, else trained on textures first; imagenet; textures
+    source: Literal["auto", "imagenet", "textures"] = "auto"  # auto: cached ImageNet file, else trained on textures first; imagenet; textures
     files: dict[str, str] = field(default_factory=dict)  # backbone -> weight file, goes before `source`
     pretrain_images: int = 8000  # images drawn when a backbone is trained on textures first
 
