@@ -163,17 +163,21 @@ def cli_page() -> Iterator[str]:
 
 
 def field_comments() -> dict[tuple[str, str], str]:
-    """(class, field) -> the comment on its line in settings.py."""
+    """(class, field) -> the comment on its lines in settings.py."""
     source = inspect.getsource(settings_module)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comment_at = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     return {
-        (group.name, line.target.id): comment_at.get(line.lineno, "")
+        (group.name, line.target.id): " ".join(comment_at.get(number, "") for number in lines_of(line)).strip()
         for group in ast.parse(source).body
         if isinstance(group, ast.ClassDef)
         for line in group.body
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
     }
+
+
+def lines_of(statement: ast.stmt) -> range:
+    return range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
 
 
 def type_words(hint: Any) -> str:

@@ -99,7 +99,7 @@ def test_pictures_are_copied_from_a_synthetic_run_only(finished_run, tmp_path, m
         make_reference.copy_images(finished_run)
     run = tmp_path / "run"
     shutil.copytree(finished_run / "figures", run / "figures")
-    (run / "cohort.csv").write_text("case_id,synthetic\nc1,yes\n", encoding="utf-8")
+    (run / "cohort.csv").write_text("case_id,patient_id,label,synthetic\nc1,p1,benign,yes\n", encoding="utf-8")
     make_reference.main(["--images", str(run)])
     for name in make_reference.IMAGES:
         copied, drawn = tmp_path / "images" / f"{name}.png", run / "figures" / f"{name}.png"
