@@ -249,11 +249,8 @@ def test_wrong_ratings_are_all_named(folder: Path) -> None:
     path = ratings(folder, "1,A,4", "8,A,1", "2,A,high", "3,A,nan", "1,A,5", "2,B,")
     with pytest.raises(InputError) as caught:
         read_ratings(path, good(folder))
-    assert [problem.where for problem in caught.value.problems] == ["readers.csv:7:rating"]
-    path = ratings(folder, "1,A,4", "8,A,1", "2,A,high", "3,A,nan", "1,A,5")
-    with pytest.raises(InputError) as caught:
-        read_ratings(path, good(folder))
     assert [problem.where for problem in caught.value.problems] == [
+        "readers.csv:7:rating",
         "readers.csv:3:case_id",
         "readers.csv:4:rating",
         "readers.csv:5:rating",

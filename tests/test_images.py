@@ -142,7 +142,7 @@ def test_pixels_that_are_not_numbers_are_counted(value: float, tmp_path: Path) -
     pixels = grey((2, 5, 10)).astype(np.float32)
     pixels[0, 1, 2] = value
     for suffix in (".nrrd", ".mha", ".tif"):
-        assert "1.0% NaN or infinite" in sentence(save(tmp_path / f"a{suffix}", pixels))
+        assert "found 1 of 100 NaN or infinite" in sentence(save(tmp_path / f"a{suffix}", pixels))
     # The NIfTI library itself puts 0 there.
     np.testing.assert_array_equal(read_image(save(tmp_path / "a.nii", pixels), "T1").pixels[0, 1, 2], 0)
 

@@ -112,7 +112,7 @@ def test_splits_and_history_read_back_the_same(tmp_path):
 
 def test_damaged_splits_say_what_to_do(tmp_path):
     (tmp_path / "splits.json").write_text('[{"repeat": 0}]', encoding="utf-8")
-    with pytest.raises(InputError, match="Remove it"):
+    with pytest.raises(InputError, match="remove it and give the study's command again"):
         store.read_splits(tmp_path / "splits.json")
 
 

@@ -1,6 +1,8 @@
 """The command line: parse, one library call, show. Heavy modules are imported inside the commands that need them."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,8 +29,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Config = Annotated[Path | None, typer.Option("--config", help="study.toml; options given here go before it.")]
 
 
+WEIGHT_SOURCES = {"auto", "imagenet", "textures"}
+
+
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A case id may hold letters that an old console does not know.
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 
@@ -91,7 +100,7 @@ def check(
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
-            print(f"{finding.code} {finding.severity}: {finding.where}: {finding.message} {finding.remedy}".rstrip())
+            print(f"{finding.code} {finding.severity}: {finding.where}: {finding.message}. {finding.remedy}".rstrip())
         print(f"{len(findings)} findings." if findings else "Nothing found.")
     if any(finding.severity != "note" for finding in findings):
         raise typer.Exit(1)
@@ -129,7 +138,7 @@ def study(
 
     with guarded():
         overrides: dict[str, Any] = {
-            "recipes": [name.strip() for name in recipes.split(",")] if recipes else None,
+            "recipes": None if recipes is None else [name.strip() for name in recipes.split(",")],
             "seed": seed,
             "split": {"folds": folds, "repeats": repeats},
             "training": {"profile": profile, "max_epochs": epochs},
@@ -145,8 +154,9 @@ def study(
 def _weight_overrides(words: list[str]) -> dict[str, Any]:
     pairs = [word.partition("=") for word in words]
     sources = [name for name, equals, _ in pairs if not equals]
-    if len(sources) > 1:
-        raise InputError(Problem("--weights", "names more than one source", ", ".join(sources), "one"))
+    if len(sources) > 1 or not set(sources) <= WEIGHT_SOURCES:
+        expected = "one of auto, imagenet and textures; or BACKBONE=FILE, also several times"
+        raise InputError(Problem("--weights", "cannot be followed", ", ".join(sources), expected))
     return {"source": sources[0] if sources else None, "files": {name: file for name, equals, file in pairs if equals}}
 
 
@@ -237,6 +247,9 @@ def _pairs(option: str, words: list[str] | None) -> dict[str, str]:
         for pair in pairs
         if not (pair[0] and pair[2])
     ]
+    names = [name for name, _, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems += [Problem(option, "names a sequence twice", name, remedy="Give it once.") for name in twice]
     if problems:
         raise InputError(problems)
     return {name: value for name, _, value in pairs}

@@ -48,8 +48,10 @@ def read_cohort(path: Path, settings: CohortSettings) -> Cohort:
     """
     table = read_sheet(path)
     reading = _Reading(path.parent)
-    sequences = _check_columns(table, ("case_id", "patient_id", "label"), reading)
+    required = ("case_id", "patient_id", "label")
+    sequences = _check_columns(table, required, reading)
     reading.stop_if_any()
+    _check_filled(table, required, reading)
     _check_unique(table, reading)
     _check_labels(table, settings, reading)
     _check_patients(table, settings, reading)
@@ -68,6 +70,7 @@ def read_new_cases(path: Path, settings: CohortSettings) -> Cohort:
     reading = _Reading(path.parent)
     sequences = _check_columns(table, ("case_id",), reading)
     reading.stop_if_any()
+    _check_filled(table, ("case_id",), reading)
     _check_unique(table, reading)
     cases = []
     for row in table.rows:
@@ -105,12 +108,15 @@ def read_ratings(path: Path, cohort: Cohort) -> tuple[Rating, ...]:
     """
     table = read_sheet(path)
     reading = _Reading(path.parent)
-    _check_required(table, ("case_id", "reader", "rating"), reading)
+    required = ("case_id", "reader", "rating")
+    _check_required(table, required, reading)
     reading.stop_if_any()
+    _check_filled(table, required, reading)
     known = {case.case_id for case in cohort.cases}
     seen: dict[tuple[str, str], int] = {}
     for row in table.rows:
-        _check_rating(row, known, seen, reading)
+        if all(row.cells[column] for column in required):
+            _check_rating(row, known, seen, reading)
     reading.stop_if_any()
     return tuple(Rating(row.cells["case_id"], row.cells["reader"], float(row.cells["rating"])) for row in table.rows)
 
@@ -132,13 +138,17 @@ def parse_box(text: str) -> Roi:
 
 
 def _check_required(table: Sheet, required: Iterable[str], reading: _Reading) -> None:
+    """Missing columns stop the reading; empty cells are found together with all else."""
     for column in required:
         if column not in table.columns:
             remedy = "Repeat case_id there if each patient has one lesion." if column == "patient_id" else ""
             near = get_close_matches(column, table.columns, n=1)
             remedy = remedy or (f"Rename the column {near[0]!r}?" if near else "Add the column.")
             reading.add(f"{table.name}:1:{column}", "a column is missing", ", ".join(table.columns), column, remedy)
-            continue
+
+
+def _check_filled(table: Sheet, required: Iterable[str], reading: _Reading) -> None:
+    for column in required:
         for row in table.rows:
             if not row.cells[column]:
                 reading.add(row.at(column), "the cell is empty", remedy=f"Give every row a {column}.")
@@ -154,7 +164,7 @@ def _check_columns(table: Sheet, required: Iterable[str], reading: _Reading) -> 
     for column in table.columns:
         kind, _, sequence = column.partition("_")
         if kind in ("mask", "box") and sequence not in sequences:
-            remedy = "Rename it after an image_ column, or add its image_ column."
+            remedy = "Name it after one of the images, or give its image too."
             reading.add(
                 f"{table.name}:1:{column}", "no image column of this sequence", sequence, ", ".join(sequences), remedy
             )
@@ -165,7 +175,7 @@ def _check_unique(table: Sheet, reading: _Reading) -> None:
     first: dict[str, int] = {}
     for row in table.rows:
         case_id = row.cells["case_id"]
-        if first.setdefault(case_id, row.number) != row.number:
+        if case_id and first.setdefault(case_id, row.number) != row.number:
             remedy = "Give each lesion an id of its own; lesions of one patient share the patient_id."
             reading.add(row.at("case_id"), f"the case id is also in row {first[case_id]}", case_id, remedy=remedy)
 
@@ -179,14 +189,14 @@ def _label(row: Row, settings: CohortSettings) -> int:
 
 
 def _check_word(row: Row, settings: CohortSettings, reading: _Reading) -> None:
-    if row.cells["label"].casefold() not in _words(settings):
+    if row.cells["label"] and row.cells["label"].casefold() not in _words(settings):
         remedy = "Name the cohort's words in study.toml, table [cohort]: positive = (malignant), negative = (benign)."
         expected = f"{settings.negative} or {settings.positive}"
         reading.add(row.at("label"), "the label is not one of the two classes", row.cells["label"], expected, remedy)
 
 
 def _check_labels(table: Sheet, settings: CohortSettings, reading: _Reading) -> None:
-    words = Counter(row.cells["label"] for row in table.rows)
+    words = Counter(row.cells["label"] for row in table.rows if row.cells["label"])
     known = {word.casefold() for word in words} & set(_words(settings))
     found = ", ".join(f"{word} ({times} rows)" for word, times in sorted(words.items()))
     where, remedy = f"{table.name}:1:label", "Name the cohort's words in study.toml: [cohort] positive=, negative=."
@@ -205,7 +215,7 @@ def _check_patients(table: Sheet, settings: CohortSettings, reading: _Reading) -
     if settings.allow_mixed_patients:
         return
     for patient, rows in _by_patient(table).items():
-        if len({_label(row, settings) for row in rows}) > 1:
+        if len({row.cells["label"].casefold() for row in rows} & set(_words(settings))) > 1:
             found = ", ".join(f"row {row.number} {row.cells['label']}" for row in rows)
             remedy = "Correct the label or the patient_id; if it is true, set [cohort] allow_mixed_patients = true."
             reading.add(rows[0].at("label"), f"patient {patient} is in both classes", found, "one class", remedy)
@@ -214,7 +224,8 @@ def _check_patients(table: Sheet, settings: CohortSettings, reading: _Reading) -
 def _by_patient(table: Sheet) -> dict[str, list[Row]]:
     patients: dict[str, list[Row]] = defaultdict(list)
     for row in table.rows:
-        patients[row.cells["patient_id"]].append(row)
+        if row.cells["patient_id"]:
+            patients[row.cells["patient_id"]].append(row)
     return patients
 
 
@@ -239,8 +250,9 @@ def _case(row: Row, sequences: tuple[str, ...], label: int, reading: _Reading) -
     images = {sequence: _file(row, f"image_{sequence}", "image", reading) for sequence in sequences}
     rois = {sequence: roi for sequence in sequences if (roi := _roi(row, sequence, reading)) is not None}
     if not any(row.cells.get(f"{kind}_{sequence}") for kind in ("mask", "box") for sequence in sequences):
-        expected = "a mask_<sequence> or box_<sequence> for at least one sequence"
-        reading.add(row.at("mask_"), "the lesion is marked on no image", expected=expected)
+        expected = "a mask or a box for at least one sequence"
+        remedy = "Mark it on one; the others take it from there."
+        reading.add(row.at("mask_"), "the lesion is marked on no image", expected=expected, remedy=remedy)
     own = ("case_id", "patient_id", "label", "split")
     rest = {
         column: cell

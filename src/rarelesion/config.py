@@ -1,7 +1,7 @@
 """`study.toml`: reading it with every problem at once, and writing the resolved one."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,30 +13,109 @@ from pydantic import TypeAdapter, ValidationError
 from rarelesion.errors import InputError, Problem
 from rarelesion.settings import Settings
 
+RANGES = {
+    "seed": "[0, 4294967295]",
+    "images.side_px": "[32, 1024]",
+    "images.margin": "[0, 5]",
+    "images.percentiles": "[0, 100]",
+    "split.folds": "[1, 100]",
+    "split.repeats": "[1, 1000]",
+    "textures.per_case": "(0, 100]",
+    "training.batch_size": "[1, 4096]",
+    "training.learning_rate": "(0, 1]",
+    "training.max_epochs": "[1, 100000]",
+    "training.patience": "[1, 100000]",
+    "training.frozen_layers": "[0, 1000]",
+    "training.alpha": "(0, 10000]",
+    "training.rotation_degrees": "[0, 180]",
+    "training.erasing_probability": "[0, 1]",
+    "training.erasing_area": "(0, 1]",
+    "training.erasing_aspect": "(0, 100]",
+    "training.mixup": "[0, 100]",
+    "detectors.lof_neighbours": "[1, 1000]",
+    "detectors.ocsvm_nu": "(0, 1]",
+    "detectors.knn_neighbours": "[1, 1000]",
+    "cvae.latent": "[1, 4096]",
+    "cvae.max_epochs": "[1, 100000]",
+    "cvae.learning_rate": "(0, 1]",
+    "cvae.batch_size": "[1, 4096]",
+    "cvae.kl_weight": "[0, 1000]",
+    "weights.pretrain_images": "[32, 10000000]",
+    "statistics.confidence": "(0, 1)",
+    "statistics.bootstrap": "[100, 1000000]",
+}
+"""Setting -> the numbers it may be: a square bracket counts its own end in, a round one does not."""
+
+SEE_LIST = "Every setting and its default is listed in docs/reference/settings.md."
+
 
 def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read `study.toml` (None: all defaults), then lay `overrides` over it.
 
     `overrides` is nested like the file, e.g. ``{"split": {"folds": 1}}``; values of None are passed over.
-    Raises InputError that names every unknown key, with the valid ones, and every value of the wrong kind.
+    Raises InputError that names every unknown key, with the valid ones, every value of the wrong kind, and every
+    number outside its range.
     """
     content = _merged(_load(path) if path else {}, overrides or {})
-    where = str(path) if path else "settings"
-    problems = _unknown_keys(content, Settings, where)
+    problems = _unknown_keys(content, Settings, str(path) if path else "settings")
     if problems:
         raise InputError(problems)
     try:
-        return TypeAdapter(Settings).validate_python(content)
+        settings = TypeAdapter(Settings).validate_python(content)
     except ValidationError as error:
         raise InputError(
             Problem(
-                where=f"{where}: {_name(details['loc'])}",
+                where=_place(path, overrides or {}, ".".join(map(str, details["loc"]))),
                 what=details["msg"].lower(),
                 found=repr(details["input"]),
-                remedy="Every setting and its default is listed in docs/reference/settings.md.",
+                remedy=SEE_LIST,
             )
             for details in error.errors()
         ) from None
+    if problems := list(_unusable(settings, path, overrides or {})):
+        raise InputError(problems)
+    return settings
+
+
+def _unusable(settings: Settings, path: Path | None, overrides: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is of the right kind and still cannot be used."""
+    flat = flat_settings(settings)
+    for name, allowed in RANGES.items():
+        value, where = flat[name], _place(path, overrides, name)
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        if not all(_lies_in(number, allowed) for number in numbers):
+            yield Problem(where, "is outside its range", _shown(numbers), _in_words(allowed), SEE_LIST)
+        elif list(numbers) != sorted(set(numbers)):
+            yield Problem(where, "is not a range", _shown(numbers), "the lower number first", SEE_LIST)
+    if settings.cohort.positive.strip().casefold() == settings.cohort.negative.strip().casefold():
+        where = _place(path, overrides, "cohort.positive")
+        yield Problem(where, "is the word for both classes", repr(settings.cohort.positive), "another than for benign")
+
+
+def _lies_in(number: float, allowed: str) -> bool:
+    low, high = map(float, allowed[1:-1].split(","))
+    return (
+        low <= number <= high
+        and not (number == low and allowed[0] == "(")
+        and not (number == high and allowed[-1] == ")")
+    )
+
+
+def _in_words(allowed: str) -> str:
+    low, high = allowed[1:-1].split(", ")
+    return f"{'above ' if allowed[0] == '(' else ''}{low} {'and below' if allowed[-1] == ')' else 'to'} {high}"
+
+
+def _shown(numbers: tuple[float, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _place(path: Path | None, overrides: Mapping[str, Any], name: str) -> str:
+    """Where a setting was given: in the file, or as an option, which goes before it."""
+    value: Any = overrides
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return name if value is not None or path is None else f"{path}: {name}"
 
 
 def settings_toml(settings: Settings) -> str:
@@ -57,17 +136,19 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise InputError(Problem(str(path), "no such settings file")) from None
+        raise InputError(Problem(str(path), "no such settings file", remedy="Check the path.")) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(Problem(str(path), f"cannot be read as TOML: {error}")) from None
+        remedy = "Correct it in a text editor; the one of a run is put back from a copy."
+        raise InputError(Problem(str(path), f"cannot be read as TOML: {error}", remedy=remedy)) from None
 
 
 def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(content)
     for key, value in overrides.items():
         if isinstance(value, Mapping):
-            below = result.get(key)
-            result[key] = _merged(below if isinstance(below, Mapping) else {}, value)
+            below = result.get(key, {})
+            # What is no table stays, to be found wrong.
+            result[key] = _merged(below, value) if isinstance(below, Mapping) else below
         elif value is not None:
             result[key] = value
     return result
@@ -87,10 +168,6 @@ def _unknown_keys(content: Mapping[str, Any], group: type, where: str, prefix: s
         elif is_dataclass(types[key]) and isinstance(value, Mapping):
             problems += _unknown_keys(value, types[key], where, f"{prefix}{key}.")  # pyright: ignore[reportArgumentType]
     return problems
-
-
-def _name(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
 
 
 def _without_none(content: Mapping[str, Any]) -> dict[str, Any]:

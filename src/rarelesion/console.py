@@ -47,7 +47,8 @@ class ConsoleProgress:
         self._bars = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._tasks = {}
         self._began = {}
-        self._printed = 0.0
+        self._finished: set[str] = set()
+        self._printed = time.monotonic()
 
     def __enter__(self) -> "ConsoleProgress":
         self._bars.start()
@@ -64,7 +65,9 @@ class ConsoleProgress:
         began, first = self._began[stage]
         left = _left(now - began, done - first, total - done)
         self._bars.update(self._tasks[stage], completed=done, total=total, detail=detail, left=left)
-        finished = done >= total
+        finished = done >= total and stage not in self._finished
+        if done >= total:
+            self._finished.add(stage)
         if not self._console.is_terminal and (finished or now - self._printed > LINE_EVERY_SECONDS):
             share = done / total if total else 1.0
             print(" · ".join(filter(None, (stage, f"{share:.0%}", left, detail))), file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """One network of one split: where it starts, how it is trained or fetched back, and what it says of every case."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
@@ -18,6 +19,8 @@ from rarelesion.texture import TEXTURES, procedural_texture
 from rarelesion.types import Embeddings, Epoch, Patches, Split
 
 OnEpoch = Callable[[Epoch], None]
+START = "start-"
+"""Before the name of a backbone: the folder of the weights all networks of a run start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +113,41 @@ def _fit_classifier(
 
 
 def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
-    """Fetch a trained network back from its run."""
-    state, metadata = weights.load_state(path)
-    empty = BACKBONES[backbone]()
-    set_style(empty, "torchvision" if metadata["style"] == "torchvision" else "keras")
-    return training.rebuild(empty, float(metadata["alpha"]) if metadata["alpha"] else None, state)
+    """Fetch a trained network back from its run; InputError where the file is damaged or another network's."""
+    with _mended_by_removing(path):
+        state, metadata = weights.load_state(path)
+        empty = BACKBONES[backbone]()
+        set_style(empty, "torchvision" if metadata["style"] == "torchvision" else "keras")
+        return training.rebuild(empty, float(metadata["alpha"]) if metadata["alpha"] else None, state)
+
+
+def restore_cvae(path: Path) -> cvae.TrainedCvae:
+    """Fetch a trained CVAE back from its run; InputError where the file is damaged or another network's."""
+    with _mended_by_removing(path):
+        return cvae.rebuild(weights.load_state(path)[0])
+
+
+@contextmanager
+def _mended_by_removing(path: Path) -> Iterator[None]:
+    """A file the run wrote itself is not to be downloaded again, but made again."""
+    try:
+        yield
+    except (InputError, KeyError, RuntimeError, StopIteration, ValueError) as error:
+        raise InputError(Problem(str(path), "is damaged or another network's", remedy=made_anew(path))) from error
+
+
+def made_anew(path: Path) -> str:
+    """How the weights at `path` of a run are made again, in words."""
+    embeddings = f" and embeddings/{path.parent.name}.npz"
+    also = "" if path.parent.name.startswith(START) else embeddings
+    return f"Remove it{also} and give the study's command again: only this network is made anew."
 
 
 def _fit_cvae(
     path: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if path.exists():
-        model = cvae.rebuild(weights.load_state(path)[0])
+        model = restore_cvae(path)
     else:
         model = cvae.train_cvae(
             *_part(material, job.split.train),
@@ -160,7 +186,7 @@ def starting_backbone(
         if cached:
             return weights.load_backbone(name, cached), f"cached {cached.name}, sha256 {store.file_sha256(cached)}"
         if source == "imagenet":
-            file = weights.official_file(name)
+            file = _official_file(name)
             path = weights.fetch(
                 file,
                 weights.cache_folder(),
@@ -170,10 +196,20 @@ def starting_backbone(
     return _pretrained(folder, name, settings, on_progress), "trained on procedural textures in this run"
 
 
+def _official_file(name: str) -> weights.OfficialFile:
+    try:
+        return weights.official_file(name)
+    except InputError:
+        remedy = "Leave weights.source at auto, or name a file of your own in weights.files."
+        raise InputError(
+            Problem("weights.source", f"nobody publishes ImageNet weights of {name}", remedy=remedy)
+        ) from None
+
+
 def _pretrained(
     folder: Path, name: str, settings: Settings, on_progress: Callable[[str, float, float], None]
 ) -> Backbone:
-    path = folder / "networks" / f"start-{name}" / "weights.safetensors"
+    path = folder / "networks" / f"{START}{name}" / "weights.safetensors"
     if not path.exists():
         side = settings.images.side_px
         backbone = pretrain(
@@ -186,7 +222,8 @@ def _pretrained(
             on_progress=lambda done, total: on_progress(f"Teaching {name} textures first", done, total),
         )
         weights.save_state(path, backbone.state_dict(), weights.backbone_metadata(backbone))
-    return weights.load_backbone(name, path)
+    with _mended_by_removing(path):
+        return weights.load_backbone(name, path)
 
 
 def _texture_lesson(n: int, side_px: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -64,10 +64,14 @@ def read_image(path: Path, sequence: str) -> Image:
     """
     image = _reader(path, sequence)(path, sequence)
     if not np.isfinite(image.pixels).all():
-        share = 1 - np.isfinite(image.pixels).mean()
+        broken = image.pixels.size - np.count_nonzero(np.isfinite(image.pixels))
         remedy = "Replace them with the value of the background, as 0."
         where = f"{sequence}: {path.name}"
-        raise InputError(Problem(where, "pixels that are not numbers", f"{share:.1%} NaN or infinite", remedy=remedy))
+        raise InputError(
+            Problem(
+                where, "pixels that are not numbers", f"{broken} of {image.pixels.size} NaN or infinite", remedy=remedy
+            )
+        )
     return image
 
 

@@ -16,7 +16,7 @@ SILENT_SETTINGS: dict[str, str] = {
     "training.mixup": "strength not said; Beta(0.2, 0.2), over all classes",
     "detectors.ocsvm_nu": "not said; 0.1",
     "detectors.ocsvm_gamma": "kernel not said; radial basis function with scikit-learn's gamma = scale",
-    "cvae.condition": "C stands for convolutional in the paper: not conditioned; \"class\" conditions it on the class",
+    "cvae.condition": 'C stands for convolutional in the paper: not conditioned; "class" conditions it on the class',
     "cvae.latent": "not said",
     "statistics.interval": "DeLong as in the paper, on the logit scale so that it stays honest near 1",
 }

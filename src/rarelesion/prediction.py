@@ -1,29 +1,34 @@
 """The next case: read by every fold of a finished study, and placed among the cases the study knows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 
-from rarelesion import cvae, store, training, weights
+from rarelesion import cvae, store, training
 from rarelesion.backbones import BACKBONES
 from rarelesion.cohort import make_case, read_new_cases
 from rarelesion.config import read_settings
 from rarelesion.detectors import DETECTORS
 from rarelesion.errors import InputError, Problem
-from rarelesion.fitting import NetworkJob, network_jobs, restore_classifier
+from rarelesion.fitting import NetworkJob, made_anew, network_jobs, restore_classifier, restore_cvae
 from rarelesion.metrics import youden_threshold
 from rarelesion.patches import load_patches
 from rarelesion.recipes import Recipe, lead_recipe, parse_recipe
 from rarelesion.scoring import CaseScorer, fit_scorer, texture_probability
 from rarelesion.settings import DetectorSettings, Settings
-from rarelesion.types import Case, Cohort, Embeddings, Patches
+from rarelesion.types import CLASSES, Case, Cohort, Embeddings, Patches
 
 LEAVE_OUT_PARTS = 10
 """A detector's scores of its own training cases come from ten refits, each without the tenth it scores."""
+NEIGHBOURS = 5
+SAME_PICTURE = 1e-3
+"""Embeddings nearer than this share of their length are of one picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,48 @@ class FoldReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A case of the study that looks like the new one to the networks."""
+
+    case_id: str
+    label: str
+    """In the cohort's words."""
+    subtype: str
+    """Empty where the cohort names none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a study says of a new case."""
 
     case_id: str
     recipe: str
     decision: str
-    """malignant or benign: what more folds decide; malignant where they are even, so that no doubt is hidden."""
+    """malignant or benign, in the cohort's words: what more folds decide; malignant where they are even, so that no
+    doubt is hidden."""
+    unsure: bool
+    """A third or more of the folds decide otherwise."""
     folds_malignant: int
     percentile: float
     """Mean over folds of the percentile among the benign training cases, in 0..100."""
     score: float
     """The median over folds."""
+    neighbours: tuple[Neighbour, ...]
+    """The study's cases whose embeddings are nearest over all folds, the nearest first."""
+    known_as: str | None
+    """The case of the study that is the same picture: then this is no reading of a new case."""
     readings: tuple[FoldReading, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Fold:
+    """What one fold says of all new cases."""
+
+    readings: list[FoldReading]
+    known: NDArray[np.str_]
+    """(m,) ids of the study's cases."""
+    distances: NDArray[np.float64]
+    """(n, m) from each new case to each of the study's, as a share of the length of the new one's embedding."""
 
 
 def predict_cases(
@@ -73,22 +107,54 @@ def predict_cases(
     """
     if not (folder / "splits.json").exists():
         raise InputError(Problem(str(folder), "holds no run", remedy="Give the folder a study wrote with --out."))
-    if (table is None) == (not images):
-        raise InputError(Problem("predict", "needs either a CASE table or --image options"))
     settings = read_settings(folder / "study.toml")
     recipe = _recipe(settings, recipe_name)
+    cases = _new_cases(table, images, masks, boxes, settings)
+    patches = load_patches(cases, settings.images, None)
+    jobs = network_jobs([recipe], store.read_splits(folder / "splits.json"))
+    words = {CLASSES[0]: settings.cohort.negative, CLASSES[1]: settings.cohort.positive}
+    known = {
+        row["case_id"]: Neighbour(row["case_id"], words.get(row["label"], row["label"]), row.get("subtype", ""))
+        for row in store.read_case_table(folder / "cohort.csv")
+    }
+    folds = [_read_fold(folder, job, recipe, settings, patches) for job in jobs]
+    return tuple(_summary(case, recipe, row, folds, known, settings) for row, case in enumerate(cases.cases))
+
+
+def _new_cases(
+    table: Path | None,
+    images: Mapping[str, str],
+    masks: Mapping[str, str],
+    boxes: Mapping[str, str],
+    settings: Settings,
+) -> Cohort:
+    if (table is None) == (not (images or masks or boxes)):
+        what = "needs either a CASE table or --image options" + (", not both" if table else "")
+        raise InputError(Problem("predict", what, remedy="See the examples in rarelesion predict --help."))
     if table is not None:
         cases = read_new_cases(table, settings.cohort)
     else:
         paths = {sequence: Path(path) for sequence, path in images.items()}
-        case = make_case("new case", paths, {sequence: Path(path) for sequence, path in masks.items()}, boxes)
+        case = _case_of_options(paths, {sequence: Path(path) for sequence, path in masks.items()}, boxes)
         cases = Cohort(Path("new case"), (case,), tuple(paths))
-    patches = load_patches(cases, settings.images, None)
-    jobs = network_jobs([recipe], store.read_splits(folder / "splits.json"))
-    readings = [_read_fold(folder, job, recipe, settings, patches) for job in jobs]
-    return tuple(
-        _summary(case, recipe, [fold[row] for fold in readings], settings) for row, case in enumerate(cases.cases)
-    )
+    needed = list(dict.fromkeys(settings.images.channels.values()))
+    missing = [sequence for sequence in needed if sequence not in cases.sequences]
+    if missing:
+        what = f"the study reads the sequences {', '.join(needed)}, and not all of them are given"
+        remedy = f"Add {' and '.join(f'--image {name}=FILE, or a column image_{name}' for name in missing)}."
+        raise InputError(Problem(cases.source.name, what, ", ".join(cases.sequences), ", ".join(needed), remedy))
+    return cases
+
+
+def _case_of_options(images: Mapping[str, Path], masks: Mapping[str, Path], boxes: Mapping[str, str]) -> Case:
+    try:
+        return make_case("new case", images, masks, boxes)
+    except InputError as error:
+        # A table's cell `new case:1:box_T1` is here what was given as --box T1=...
+        places = [problem.where.rpartition(":")[2].replace("_", " ", 1).strip() for problem in error.problems]
+        raise InputError(
+            replace(problem, where=f"--{place}") for problem, place in zip(error.problems, places, strict=True)
+        ) from None
 
 
 def _recipe(settings: Settings, name: str | None) -> Recipe:
@@ -98,24 +164,26 @@ def _recipe(settings: Settings, name: str | None) -> Recipe:
     return parse_recipe(chosen, tuple(BACKBONES), tuple(DETECTORS))
 
 
-def _read_fold(
-    folder: Path, job: NetworkJob, recipe: Recipe, settings: Settings, patches: Patches
-) -> list[FoldReading]:
+def _embed(folder: Path, job: NetworkJob, patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeddings (n, dim) and logits (n, classes) of the new cases."""
     path = folder / "networks" / job.id / "weights.safetensors"
     if not path.exists():
-        raise InputError(Problem(str(path), "is missing", remedy="Finish the study first: give its command again."))
-    if job.backbone == "cvae":
-        vectors, scores = cvae.score_cvae(cvae.rebuild(weights.load_state(path)[0]), patches.pixels)
-        logits = scores.astype(np.float32)[:, None]
-    else:
-        vectors, logits = training.embed(restore_classifier(path, job.backbone), patches.pixels)
+        raise InputError(Problem(str(path), "is missing", remedy=made_anew(path)))
+    if job.backbone != "cvae":
+        return training.embed(restore_classifier(path, job.backbone), patches.pixels)
+    vectors, scores = cvae.score_cvae(restore_cvae(path), patches.pixels)
+    return vectors, scores.astype(np.float32)[:, None]
+
+
+def _read_fold(folder: Path, job: NetworkJob, recipe: Recipe, settings: Settings, patches: Patches) -> _Fold:
+    vectors, logits = _embed(folder, job, patches)
     known = store.read_embeddings(folder / "embeddings" / f"{job.id}.npz")
     scorer = fit_scorer(recipe, known, settings.detectors)
     tune = known.parts == "tune"
     threshold = youden_threshold(known.labels[tune], scorer(known.vectors[tune], known.logits[tune]))
     benign = benign_training_scores(recipe, known, settings.detectors)
     textures = texture_probability(logits) if recipe.texture else [None] * len(logits)
-    return [
+    readings = [
         FoldReading(
             repeat=job.split.repeat,
             fold=job.split.fold,
@@ -126,6 +194,8 @@ def _read_fold(
         )
         for score, texture in zip(scorer(vectors, logits), textures, strict=True)
     ]
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
+    return _Fold(readings, known.case_ids, cdist(vectors, known.vectors) / lengths[:, None])
 
 
 def benign_training_scores(recipe: Recipe, known: Embeddings, settings: DetectorSettings) -> NDArray[np.float64]:
@@ -155,18 +225,35 @@ def _without(known: Embeddings, rows: NDArray[np.intp]) -> Embeddings:
     return Embeddings(network=known.network, repeat=known.repeat, fold=known.fold, **arrays)
 
 
-def _summary(case: Case, recipe: Recipe, readings: Sequence[FoldReading], settings: Settings) -> Prediction:
+def _summary(
+    case: Case, recipe: Recipe, row: int, folds: Sequence[_Fold], known: Mapping[str, Neighbour], settings: Settings
+) -> Prediction:
+    readings = tuple(fold.readings[row] for fold in folds)
     malignant = sum(reading.score >= reading.threshold for reading in readings)
-    words = settings.cohort.positive, settings.cohort.negative
+    nearest = _nearest(row, folds)
+    same = [np.min(fold.distances[row][fold.known == nearest[0]], initial=np.inf) < SAME_PICTURE for fold in folds]
+    known_as = nearest.pop(0) if all(same) else None
     return Prediction(
         case_id=case.case_id,
         recipe=recipe.name,
-        decision=words[0] if 2 * malignant >= len(readings) else words[1],
+        decision=settings.cohort.positive if 2 * malignant >= len(readings) else settings.cohort.negative,
+        unsure=3 * min(malignant, len(readings) - malignant) >= len(readings),
         folds_malignant=malignant,
         percentile=float(np.mean([reading.percentile for reading in readings])),
         score=float(np.median([reading.score for reading in readings])),
-        readings=tuple(readings),
+        neighbours=tuple(known[name] for name in nearest[:NEIGHBOURS] if name in known),
+        known_as=known_as,
+        readings=readings,
     )
+
+
+def _nearest(row: int, folds: Sequence[_Fold]) -> list[str]:
+    """The study's cases by their mean rank of distance over the folds; each fold measures in its own units."""
+    ranks: dict[str, list[float]] = {}
+    for fold in folds:
+        for case_id, rank in zip(fold.known.tolist(), rankdata(fold.distances[row]), strict=True):
+            ranks.setdefault(case_id, []).append(float(rank))
+    return sorted(ranks, key=lambda case_id: (np.mean(ranks[case_id]), case_id))
 
 
 def prediction_json(prediction: Prediction) -> dict[str, Any]:
@@ -176,20 +263,34 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
 
 def prediction_text(prediction: Prediction) -> str:
     """A prediction in words, for a person."""
-    n = len(prediction.readings)
+    readings = prediction.readings
+    percentiles = [reading.percentile for reading in readings]
+    spread = f" ({min(percentiles):.0f} to {max(percentiles):.0f} % by network)" if len(readings) > 1 else ""
+    votes = f"{prediction.folds_malignant} of {len(readings)} networks"
     lines = [
-        f"{prediction.case_id}: {prediction.decision} ({prediction.recipe}; research use only)",
-        f"  {prediction.folds_malignant} of {n} networks call it malignant, each at the threshold of its tuning cases",
-        f"  more suspicious than {prediction.percentile:.0f} % of the benign training cases",
-        "  fold      score  threshold  percentile",
+        f"{prediction.case_id}: {prediction.decision}{', but unsure' if prediction.unsure else ''}",
+        *_warnings(prediction),
+        f"  {votes} call it malignant, each at the threshold chosen on its tuning cases.",
+        f"  More suspicious than {prediction.percentile:.0f} % of the benign cases learnt from{spread}.",
+        "  Looks most like " + ", ".join(map(_neighbour_text, prediction.neighbours)) + ".",
+        "  network       score  threshold  percentile  malignant",
     ]
     lines += [
-        f"  r{r.repeat}f{r.fold}  {r.score:9.3f}  {r.threshold:9.3f}  {r.percentile:8.0f} %"
-        for r in prediction.readings
+        f"  r{r.repeat}f{r.fold:<6}{r.score:10.3f} {r.threshold:10.3f}{r.percentile:10.0f} %  "
+        f"{'yes' if r.score >= r.threshold else 'no':>9}"
+        for r in readings
     ]
+    return "\n".join([*lines, f"  Recipe {prediction.recipe}. For research only, not for diagnosis."])
+
+
+def _warnings(prediction: Prediction) -> Iterator[str]:
+    if prediction.known_as is not None:
+        yield f"  CAUTION: the study holds this picture as case {prediction.known_as}: it is no reading of a new case."
     textures = [r.texture_probability for r in prediction.readings if r.texture_probability is not None]
     if textures and np.mean(textures) > 0.5:
-        lines.append(
-            f"  Look at the crop: it does not look like a lesion (texture probability {np.mean(textures):.2f})."
-        )
-    return "\n".join(lines)
+        chance = f"texture probability {np.mean(textures):.2f}"
+        yield f"  CAUTION: this does not look like a lesion ({chance}). Check the image and the box or mask."
+
+
+def _neighbour_text(neighbour: Neighbour) -> str:
+    return f"{neighbour.case_id} ({', '.join(filter(None, (neighbour.label, neighbour.subtype)))})"

@@ -11,7 +11,7 @@ from rarelesion.paper import DECISIONS, SILENT_SETTINGS
 from rarelesion.report import FIGURES, ReportContent, ReportFigure, SettingLine, SmallTable, render_report
 from rarelesion.results import write_results
 from rarelesion.settings import Settings
-from rarelesion.types import CLASSES, Epoch, Evaluation, Finding, Split
+from rarelesion.types import CLASSES, Epoch, Evaluation, Split
 
 COUNTED_COLUMNS = 6
 """A column with more different entries than these (an age, say) is not counted in the report."""
@@ -43,8 +43,8 @@ def _content(folder: Path, evaluation: Evaluation) -> ReportContent:
         figures=tuple(_figures(folder)),
         training=tuple(_training_tables(folder)),
         settings=tuple(_setting_lines(settings)),
-        provenance=tuple(_flat(store.read_json(folder / "provenance.json"))),
-        findings=tuple(Finding(**item) for item in store.read_json(folder / "findings.json")),
+        provenance=tuple(_flat(store.read_provenance(folder / "provenance.json"))),
+        findings=store.read_findings(folder / "findings.json"),
         notes=(SYNTHETIC_NOTE,) if synthetic else (),
         confidence=settings.statistics.confidence,
         reference=settings.statistics.reference,

@@ -102,7 +102,7 @@ class CvaeSettings:
 class WeightSettings:
     """Where each backbone starts from."""
 
-    source: Literal["auto", "imagenet", "textures"] = "auto"  # auto: cached ImageNet file, else trained on textures first; imagenet; textures
+    source: Literal["auto", "imagenet", "textures"] = "auto"  # auto: a cached ImageNet file, else textures first
     files: dict[str, str] = field(default_factory=dict)  # backbone -> weight file, goes before `source`
     pretrain_images: int = 8000  # images drawn when a backbone is trained on textures first
 

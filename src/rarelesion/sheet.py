@@ -41,6 +41,8 @@ def read_sheet(path: Path) -> Sheet:
     Blank lines are skipped and still counted. Raises InputError where it is no table: not there, not UTF-8 text,
     empty, no rows, a column without a name or with the name of another, a row longer than the header.
     """
+    if path.is_dir():
+        raise InputError(Problem(str(path), "is a folder", "", "a table, .csv or .xlsx", "Name the table in it."))
     if not path.is_file():
         hint = near_names(path.name, path.parent)
         raise InputError(Problem(str(path), "there is no such file", remedy=hint or "Check the path."))

@@ -22,13 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarelesion.errors import InputError, Problem
-from rarelesion.types import CLASSES, Case, Embeddings, Epoch, Scores, Split
+from rarelesion.types import CLASSES, Case, Embeddings, Epoch, Finding, Scores, Split
 
 KEPT_COLUMNS = ("synthetic", "subtype", "sex", "age", "scanner", "field_strength_t", "site")
 """Columns of the cohort that say nothing of who the patient is; others are kept only where the settings name them."""
 
 PACKAGES = ("rarelesion", "numpy", "scipy", "scikit-learn", "torch", "SimpleITK", "pydicom", "matplotlib")
 SCORE_COLUMNS = ("recipe", "repeat", "fold", "part", "case_id", "patient_id", "label", "score")
+
+
+MADE_ANEW = "Put back a copy, or remove it and give the study's command again: it is made anew."
 
 
 @contextmanager
@@ -69,6 +72,11 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def remove(path: Path) -> None:
+    """Remove a file of a run that is to be made anew; nothing happens where there is none."""
+    path.unlink(missing_ok=True)
+
+
 def read_text(path: Path) -> str:
     """Read a UTF-8 file of a run; InputError where it is missing or unreadable."""
     try:
@@ -97,7 +105,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except ValueError as error:
-        raise InputError(Problem(str(path), f"is not JSON: {error}")) from None
+        raise InputError(Problem(str(path), f"is not JSON: {error}", remedy=MADE_ANEW)) from None
 
 
 def file_sha256(path: Path) -> str:
@@ -123,7 +131,10 @@ def write_cohort(path: Path, cases: Sequence[Case], subgroups: Sequence[str]) ->
 
 def read_case_table(path: Path) -> list[dict[str, str]]:
     """The rows of a run's cohort.csv, as text by column."""
-    return list(csv.DictReader(io.StringIO(read_text(path))))
+    rows = list(csv.DictReader(io.StringIO(read_text(path))))
+    if not rows or not {"case_id", "patient_id", "label"} <= set(rows[0]):
+        raise InputError(Problem(str(path), "is not the table of a run's cases", remedy=MADE_ANEW))
+    return rows
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -143,14 +154,15 @@ def write_splits(path: Path, splits: Sequence[Split]) -> None:
 def read_splits(path: Path) -> tuple[Split, ...]:
     """Read splits.json."""
     try:
-        return tuple(
+        splits = tuple(
             Split(item["repeat"], item["fold"], tuple(item["train"]), tuple(item["tune"]), tuple(item["test"]))
             for item in read_json(path)
         )
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            Problem(str(path), f"is not a list of splits: {error!r}", remedy="Remove it; the same seed makes it again.")
-        ) from None
+    except (KeyError, TypeError):
+        splits = ()
+    if not splits:
+        raise InputError(Problem(str(path), "is not a list of splits", remedy=MADE_ANEW))
+    return splits
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
@@ -159,11 +171,18 @@ def write_history(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def read_history(path: Path) -> tuple[Epoch, ...]:
-    """Read a network's training history."""
-    return tuple(
-        Epoch(int(row["epoch"]), float(row["train_loss"]), float(row["tune_loss"]), float(row["seconds"]))
-        for row in csv.DictReader(io.StringIO(read_text(path)))
-    )
+    """Read a network's training history; InputError where it is damaged."""
+    try:
+        history = tuple(
+            Epoch(int(row["epoch"]), float(row["train_loss"]), float(row["tune_loss"]), float(row["seconds"]))
+            for row in csv.DictReader(io.StringIO(read_text(path)))
+        )
+    except (KeyError, TypeError, ValueError):
+        history = ()
+    if not history:
+        remedy = "Remove it: the scores do not need it, only its curve is left out."
+        raise InputError(Problem(str(path), "is not a training history", remedy=remedy))
+    return history
 
 
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
@@ -284,6 +303,22 @@ def _is_finite(text: str) -> bool:
         return isfinite(float(text))
     except ValueError:
         return False
+
+
+def read_findings(path: Path) -> tuple[Finding, ...]:
+    """Read what the checks found before the study; InputError where the file is damaged."""
+    try:
+        return tuple(Finding(**item) for item in read_json(path))
+    except TypeError:
+        raise InputError(Problem(str(path), "is not a list of findings", remedy=MADE_ANEW)) from None
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Read what made the run; InputError where the file is damaged."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(Problem(str(path), "is not the record of a run", remedy=MADE_ANEW))
+    return content
 
 
 def write_provenance(path: Path, inputs: Mapping[str, Any]) -> None:

@@ -51,6 +51,26 @@ def parse_recipes(settings: Settings) -> tuple[Recipe, ...]:
     return tuple(recipes)
 
 
+def _check_words(settings: Settings) -> None:
+    """Every recipe and backbone the settings name, before anything is read."""
+    problems = [
+        Problem(f"weights.files.{name}", "unknown backbone", repr(name), "one of " + ", ".join(BACKBONES))
+        for name in settings.weights.files
+        if name not in BACKBONES
+    ]
+    problems += [
+        Problem(f"weights.files.{name}", "there is no such file", file, remedy="Check the path.")
+        for name, file in settings.weights.files.items()
+        if name in BACKBONES and not Path(file).is_file()
+    ]
+    try:
+        parse_recipes(settings)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
 def run_study(
     cohort_path: Path, folder: Path, settings: Settings, readers_path: Path | None, progress: Progress
 ) -> None:
@@ -59,7 +79,7 @@ def run_study(
     A second call on the same folder goes on where the first stopped; recipes may be added, any other setting must be
     the same. Raises InputError on bad input before anything is trained.
     """
-    parse_recipes(settings)
+    _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
     settings = _claim_folder(folder, _resolved(settings, cohort))
@@ -100,9 +120,15 @@ def _resolved(settings: Settings, cohort: Cohort) -> Settings:
 
 
 def _claim_folder(folder: Path, settings: Settings) -> Settings:
-    """Make the run folder, or check that the run in it is this one; give the settings with all recipes of both."""
+    """Make the run folder, or check that the run in it is this one; give the settings with all recipes of both.
+
+    A run that has made no network yet is begun anew: it was stopped by wrong input, and the settings may be the cure.
+    """
     path = folder / "study.toml"
-    if path.exists():
+    if path.exists() and not any((folder / "networks").glob("*/*.safetensors")):
+        for name in ("splits.json", "provenance.json"):
+            store.remove(folder / name)
+    elif path.exists():
         stored = read_settings(path)
         _check_settings(path, flat_settings(stored), flat_settings(settings))
         settings = replace(settings, recipes=tuple(dict.fromkeys(stored.recipes + settings.recipes)))
@@ -128,7 +154,7 @@ def _check_inputs(folder: Path, inputs: dict[str, Any]) -> None:
     path = folder / "provenance.json"
     if not path.exists():
         return
-    stored = store.read_json(path)
+    stored = store.read_provenance(path)
     for key, what in (("cohort_sha256", "the cohort"), ("patches_sha256", "the pixels of the lesions")):
         if stored.get(key) != inputs[key]:
             raise InputError(
@@ -162,13 +188,15 @@ def _splits(folder: Path, cohort: Cohort, settings: Settings) -> tuple[Split, ..
 def _material(
     folder: Path, cohort: Cohort, patches: Patches, jobs: Sequence[NetworkJob], settings: Settings, progress: Progress
 ) -> tuple[Material, dict[str, str]]:
+    needed = any(job.texture for job in jobs)
+    textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
     starts, origins = {}, {}
-    for name in dict.fromkeys(job.backbone for job in jobs if job.backbone != "cvae"):
+    backbones = dict.fromkeys(job.backbone for job in jobs if job.backbone != "cvae")
+    # Files first: a wrong one is found before minutes are spent on teaching the others.
+    for name in sorted(backbones, key=lambda name: name not in settings.weights.files):
         starts[name], origins[name] = starting_backbone(
             folder, name, settings, lambda stage, done, total: progress(stage, "", done, total)
         )
-    needed = any(job.texture for job in jobs)
-    textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
     empty = np.empty((0, *patches.pixels.shape[1:]), dtype=np.float32)
     label_of = {case.case_id: case.label for case in cohort.cases}
     return Material(patches, label_of, empty if textures is None else textures, starts, settings), origins
