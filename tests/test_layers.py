@@ -20,7 +20,7 @@ LAYERS = {
     "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
     "L2": {
         "fitting", "study", "checks", "evaluation", "tables", "figures", "curves", "palette", "readers",
-        "results", "prediction", "demo",
+        "results", "prediction", "demo", "workers",
     },
     "L3": {"cli", "console", "publish", "report", "wording", "__main__"},
 }  # fmt: skip

@@ -124,6 +124,7 @@ def study(
     weights: Annotated[
         list[str] | None, typer.Option(help="auto, imagenet, textures, or BACKBONE=FILE; may be repeated.")
     ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Networks trained at a time; default: the cores.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, embed, detect, score and evaluate: from a cohort to Table 3, figures and a report.
@@ -135,6 +136,7 @@ def study(
     from rarelesion.config import read_settings
     from rarelesion.publish import write_report
     from rarelesion.study import run_study
+    from rarelesion.workers import default_workers
 
     with guarded():
         overrides: dict[str, Any] = {
@@ -146,7 +148,7 @@ def study(
             "weights": _weight_overrides(weights or []),
         }
         with ConsoleProgress() as progress:
-            run_study(cohort, out, read_settings(config, overrides), readers, progress)
+            run_study(cohort, out, read_settings(config, overrides), readers, progress, workers or default_workers())
             write_report(out)
     _show_run(out, as_json)
 

@@ -14,6 +14,7 @@ from rarelesion.settings import (
 )
 from rarelesion.study import Progress, run_study
 from rarelesion.synthetic import make_cohort
+from rarelesion.workers import default_workers
 
 PAPER_CASES = 190, 55
 QUICK_CASES = 78, 22
@@ -25,14 +26,14 @@ def demo_settings(quick: bool) -> Settings:
     The networks start from procedural textures whatever weights the machine has, so that the demo shows the same
     everywhere.
     """
-    training = TrainingSettings(max_epochs=8 if quick else 12, patience=4, learning_rate=3e-4)
+    training = TrainingSettings(max_epochs=8 if quick else 20, patience=8, batch_size=32, learning_rate=1e-3)
     return Settings(
         recipes=tuple(PAPER_BACKBONES[1] + suffix for suffix in PAPER_SUFFIXES) if quick else (),
         images=ImageSettings(side_px=64),
         split=SplitSettings(folds=1),
         training=training,
         cvae=CvaeSettings(max_epochs=20),
-        weights=WeightSettings(source="textures", pretrain_images=1500 if quick else 4000),
+        weights=WeightSettings(source="textures", pretrain_images=1000 if quick else 1500),
     )
 
 
@@ -47,5 +48,7 @@ def run_demo(folder: Path, quick: bool, progress: Progress) -> Path:
             n_malignant,
             on_case=lambda done, total: progress("Drawing the synthetic cohort", "", done, total),
         )
-    run_study(cohort, folder / "run", demo_settings(quick), cohort.with_name("readers.csv"), progress)
+    run_study(
+        cohort, folder / "run", demo_settings(quick), cohort.with_name("readers.csv"), progress, default_workers()
+    )
     return folder / "run"

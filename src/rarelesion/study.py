@@ -1,7 +1,7 @@
 """The main job: from a cohort to scores, in a run folder that can be stopped and gone on with at any moment."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from rarelesion.crop import resolve_channels
 from rarelesion.detectors import DETECTORS
 from rarelesion.errors import InputError, Problem
 from rarelesion.figures import patch_examples
-from rarelesion.fitting import Material, NetworkJob, fit_job, network_jobs, seconds_per_image, starting_backbone
+from rarelesion.fitting import Material, NetworkJob, network_jobs, seconds_per_image, starting_backbone
 from rarelesion.materials import read_materials
 from rarelesion.patches import load_patches
 from rarelesion.readers import reader_scores
@@ -26,7 +26,8 @@ from rarelesion.scoring import score_recipe
 from rarelesion.settings import Settings, TextureSettings
 from rarelesion.splits import make_splits
 from rarelesion.texture import crop_textures, texture_set
-from rarelesion.types import Cohort, Epoch, Patches, Scores, Split
+from rarelesion.types import Cohort, Patches, Scores, Split
+from rarelesion.workers import train_all
 
 TEXTURE_POOL = 600
 """Texture patches an epoch's are drawn from: some ten of each procedural material."""
@@ -72,12 +73,18 @@ def _check_words(settings: Settings) -> None:
 
 
 def run_study(
-    cohort_path: Path, folder: Path, settings: Settings, readers_path: Path | None, progress: Progress
+    cohort_path: Path,
+    folder: Path,
+    settings: Settings,
+    readers_path: Path | None,
+    progress: Progress,
+    workers: int = 1,
 ) -> None:
     """Train, embed, detect and score: writes everything in the run folder up to scores.csv.
 
     A second call on the same folder goes on where the first stopped; recipes may be added, any other setting must be
-    the same. Raises InputError on bad input before anything is trained.
+    the same. `workers` networks are trained side by side, a process each. Raises InputError on bad input before
+    anything is trained.
     """
     _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
@@ -103,7 +110,7 @@ def run_study(
     some_textures = material.textures if len(material.textures) else None
     write_figure(folder, "patches", patch_examples(patches, cohort.labels, textures=some_textures))
     store.write_provenance(folder / "provenance.json", {**inputs, "weights": origins})
-    _train(folder, jobs, material, progress)
+    _train(folder, jobs, material, workers, progress)
     scores = _score(folder, recipes, jobs, cohort, settings, progress)
     store.write_scores(folder / "scores.csv", [*scores, *readers])
 
@@ -210,31 +217,27 @@ def texture_pool(settings: TextureSettings, side_px: int, seed: int) -> np.ndarr
     return crop_textures(images, len(images), side_px, seed)
 
 
-@dataclass
-class _Clock:
-    """Training time done and to come, in seconds of this machine: every network counts with its most epochs."""
+def _train(folder: Path, jobs: Sequence[NetworkJob], material: Material, workers: int, progress: Progress) -> None:
+    """Train what is not done yet, the longest first, and tell how far that is in seconds of this machine.
 
-    expected: dict[str, float]
-    progress: Progress
-
-    def report(self, job: NetworkJob, number: int, of: int, share: float) -> None:
-        ids = list(self.expected)
-        done = sum(self.expected[i] for i in ids[: ids.index(job.id)]) + share * self.expected[job.id]
-        self.progress("Training", f"{job.id} ({number} of {of})", done, sum(self.expected.values()))
-
-
-def _train(folder: Path, jobs: Sequence[NetworkJob], material: Material, progress: Progress) -> None:
+    A network's share is its epochs of the most it may take: the time left is what it would be without early stops.
+    """
     left = [job for job in jobs if not (folder / "embeddings" / f"{job.id}.npz").exists()]
-    clock = _Clock(_expected_seconds(left, material), progress)
-    for number, job in enumerate(left, start=1):
-        epochs = _most_epochs(job, material.settings)
+    if not left:
+        return
+    expected = _expected_seconds(left, material)
+    most = {job.id: _most_epochs(job, material.settings) for job in left}
+    share = dict.fromkeys(expected, 0.0)
 
-        def on_epoch(epoch: Epoch, job: NetworkJob = job, number: int = number, epochs: int = epochs) -> None:
-            clock.report(job, number, len(left), epoch.epoch / epochs)
+    def on_epoch(job_id: str, number: int) -> None:
+        done = sum((folder / "embeddings" / f"{name}.npz").exists() for name in share)
+        share[job_id] = number / most[job_id]
+        seconds = sum(share[name] * expected[name] for name in share)
+        progress("Training", f"{job_id}, {done} of {len(left)} networks done", seconds, sum(expected.values()))
 
-        clock.report(job, number, len(left), 0.0)
-        fit_job(folder, job, material, on_epoch)
-        clock.report(job, number, len(left), 1.0)
+    longest_first = sorted(left, key=lambda job: -expected[job.id])
+    train_all(folder, longest_first, material, min(workers, len(jobs)), on_epoch)
+    progress("Training", f"{len(left)} networks done", sum(expected.values()), sum(expected.values()))
 
 
 def _most_epochs(job: NetworkJob, settings: Settings) -> int:

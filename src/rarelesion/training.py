@@ -140,6 +140,11 @@ def rebuild(backbone: Backbone, alpha: float | None, state: dict[str, Tensor]) -
     return network
 
 
+def use_threads(count: int) -> None:
+    """Let torch compute with so many threads from here on, in this process."""
+    torch.set_num_threads(count)
+
+
 def choose_precision(settings: TrainingSettings) -> torch.dtype:
     """The number format of the convolutions: as set, else bfloat16 where the processor computes in it natively.
 

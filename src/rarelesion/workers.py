@@ -1,0 +1,107 @@
+"""Several networks trained side by side, a process each: small networks leave a second core idle, two of them don't."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from queue import Empty
+
+from rarelesion.errors import InputError, Problem
+from rarelesion.fitting import Material, NetworkJob, fit_job
+from rarelesion.training import use_threads
+from rarelesion.types import Epoch
+
+OnEpoch = Callable[[str, int], None]
+"""Told the id of a job and the number of the epoch that it has finished."""
+MOST_WORKERS = 4
+"""Each holds torch and all patches, about a gigabyte: more would not fit into a laptop's memory."""
+POLL_SECONDS = 0.2
+
+
+class _Stopped(Exception):
+    """The study was stopped while this network was being trained."""
+
+
+def default_workers() -> int:
+    """As many processes as there are cores, up to what a laptop's memory bears."""
+    return min(os.cpu_count() or 1, MOST_WORKERS)
+
+
+def threads_each(workers: int) -> int:
+    """Threads for each of so many processes, so that together they fill the cores."""
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
+def train_all(folder: Path, jobs: Sequence[NetworkJob], material: Material, workers: int, on_epoch: OnEpoch) -> None:
+    """Train every job that is not done yet, `workers` at a time; with one worker in this process.
+
+    A job's numbers depend on its seed and on its number of threads, never on what runs beside it. Raises what a job
+    raises, after the networks that were ready were written; Ctrl-C stops all at the end of their epoch.
+    """
+    if workers == 1:
+        for job in jobs:
+            fit_job(folder, job, material, lambda epoch, job=job: on_epoch(job.id, epoch.epoch))
+        return
+    context = multiprocessing.get_context("spawn")
+    stop, news = context.Event(), context.Queue()
+    start = folder, material, threads_each(workers), stop, news
+    with ProcessPoolExecutor(workers, context, _prepare, start) as pool:
+        try:
+            _wait([pool.submit(_work, job) for job in jobs], news, on_epoch)
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _wait(futures: list[Future[None]], news: "Queue[tuple[str, int]]", on_epoch: OnEpoch) -> None:
+    waiting = set(futures)
+    while waiting:
+        try:
+            on_epoch(*news.get(timeout=POLL_SECONDS))
+        except Empty:
+            finished = {future for future in waiting if future.done()}
+            waiting -= finished
+            for future in finished:
+                _result(future)
+
+
+def _result(future: Future[None]) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            Problem(
+                "training",
+                "a worker process was ended from outside, most often for want of memory",
+                remedy="Give the same command again with fewer --workers; finished networks are kept.",
+            )
+        ) from None
+
+
+def _prepare(folder: Path, material: Material, threads: int, stop: Event, news: "Queue[tuple[str, int]]") -> None:
+    """In a new worker: keep what all jobs share. Ctrl-C is for the parent to hear, which then sets `stop`."""
+    global _shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    use_threads(threads)
+    _shared = folder, material, stop, news
+
+
+def _work(job: NetworkJob) -> None:
+    folder, material, stop, news = _shared
+    parent = multiprocessing.parent_process()
+
+    def on_epoch(epoch: Epoch) -> None:
+        if stop.is_set() or (parent is not None and not parent.is_alive()):
+            raise _Stopped
+        news.put((job.id, epoch.epoch))
+
+    fit_job(folder, job, material, on_epoch)
+
+
+_shared: tuple[Path, Material, Event, "Queue[tuple[str, int]]"]
