@@ -45,3 +45,8 @@ def test_the_row_a_report_is_about_is_the_one_nearest_to_the_papers_by_name():
     assert lead_recipe(["tiny+l2", "cvae"]) == "tiny+l2"
     assert lead_recipe(["reader:a", "cvae"]) is None
     assert [name for name in ("cvae", "reader:a", "tiny") if is_trained(name)] == ["tiny"]
+
+
+def test_the_lead_of_another_backbone_is_its_proposed_row_too():
+    names = ["resnet50-conv4", "resnet50-conv4+texture+l2+lof", "resnet50-conv4+texture+l2+knn", "cvae"]
+    assert lead_recipe(names) == "resnet50-conv4+texture+l2+lof"

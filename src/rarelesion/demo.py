@@ -17,7 +17,7 @@ from rarelesion.synthetic import make_cohort
 from rarelesion.workers import default_workers
 
 PAPER_CASES = 190, 55
-QUICK_CASES = 78, 22
+QUICK_CASES = 124, 36
 
 
 def demo_settings(quick: bool) -> Settings:
@@ -26,7 +26,7 @@ def demo_settings(quick: bool) -> Settings:
     The networks start from procedural textures whatever weights the machine has, so that the demo shows the same
     everywhere.
     """
-    training = TrainingSettings(max_epochs=8 if quick else 20, patience=8, batch_size=32, learning_rate=1e-3)
+    training = TrainingSettings(max_epochs=16 if quick else 20, patience=8, batch_size=32, learning_rate=1e-3)
     return Settings(
         recipes=tuple(PAPER_BACKBONES[1] + suffix for suffix in PAPER_SUFFIXES) if quick else (),
         images=ImageSettings(side_px=64),

@@ -244,7 +244,7 @@ def _bootstrap(
     """The interval from the spread over draws of patients, or None where all draws agree or the area is 0 or 1.
 
     It is laid around the value on the logit scale: percentiles of small samples lie too high, as doubled malignant
-    cases help each other, and missed the true area in up to 13 % of simulated studies of 46 cases, this in up to 8 %.
+    cases help each other.
     """
     rows, drawn = folds.rows, []
     for weights in _patient_draws(rows, resamples, seed):

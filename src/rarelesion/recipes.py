@@ -82,5 +82,5 @@ def lead_recipe(names: Sequence[str]) -> str | None:
     Never chosen by how well it did on the test cases. None where there are only readers or a CVAE.
     """
     trained = sorted(filter(is_trained, names), key=row_order)
-    ranked = [backbone + suffix for suffix in reversed(PAPER_SUFFIXES) for backbone in PAPER_BACKBONES]
-    return next((name for name in ranked if name in trained), trained[0] if trained else None)
+    steps = {name: row_order(name)[1] for name in trained}
+    return max(trained, key=lambda name: steps[name] if steps[name] < len(PAPER_SUFFIXES) else -1, default=None)

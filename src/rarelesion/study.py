@@ -20,7 +20,7 @@ from rarelesion.fitting import Material, NetworkJob, network_jobs, seconds_per_i
 from rarelesion.materials import read_materials
 from rarelesion.patches import load_patches
 from rarelesion.readers import reader_scores
-from rarelesion.recipes import PAPER_RECIPES, Recipe, parse_recipe
+from rarelesion.recipes import PAPER_RECIPES, READER_PREFIX, Recipe, parse_recipe
 from rarelesion.results import write_figure
 from rarelesion.scoring import score_recipe
 from rarelesion.settings import Settings, TextureSettings
@@ -92,7 +92,7 @@ def run_study(
     settings = _claim_folder(folder, _resolved(settings, cohort))
     recipes = parse_recipes(settings)
     splits = _splits(folder, cohort, settings)
-    readers = reader_scores(ratings, cohort, splits) if ratings else ()
+    readers = reader_scores(ratings, cohort, splits) if ratings else _stored_readers(folder)
     patches = load_patches(cohort, settings.images, lambda done, total: progress("Reading images", "", done, total))
     inputs = {
         "seed": settings.seed,
@@ -113,6 +113,13 @@ def run_study(
     _train(folder, jobs, material, workers, progress)
     scores = _score(folder, recipes, jobs, cohort, settings, progress)
     store.write_scores(folder / "scores.csv", [*scores, *readers])
+
+
+def _stored_readers(folder: Path) -> tuple[Scores, ...]:
+    """The readers' rows of an earlier call on the same run, which is not to lose them."""
+    path = folder / "scores.csv"
+    stored = store.read_scores(path) if path.exists() else ()
+    return tuple(scores for scores in stored if scores.recipe.startswith(READER_PREFIX))
 
 
 def _resolved(settings: Settings, cohort: Cohort) -> Settings:
