@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A case id may hold letters that an old console does not know.
             stream.reconfigure(errors="backslashreplace")
+    # matplotlib's own font lacks Chinese, say: a box in a figure is no news for the user.
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
     app()
 
 

@@ -195,7 +195,8 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
 def read_embeddings(path: Path) -> Embeddings:
     """Read waist 1 of one network; InputError where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, for a damaged archive would leave it open, and Windows would not let it be removed.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             content: dict[str, Any] = {item.name: stored[item.name] for item in fields(Embeddings)}
     except Exception as error:  # a damaged archive raises whatever its first wrong byte leads to
         raise InputError(
