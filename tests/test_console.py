@@ -1,0 +1,66 @@
+import pytest
+import typer
+
+from rarelesion import console
+from rarelesion.console import ConsoleProgress, guarded
+from rarelesion.errors import InputError, Problem
+
+
+def test_bad_input_is_listed_on_standard_error_and_ends_with_2(capsys):
+    with pytest.raises(typer.Exit) as end, guarded():
+        raise InputError([Problem("a", "is wrong", remedy="Mend it."), Problem("b", "too")])
+    assert end.value.exit_code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "rarelesion: 2 problems\n  a: is wrong. Mend it.\n  b: too.\n"
+
+
+def test_ctrl_c_says_how_to_go_on_and_ends_with_130(capsys):
+    with pytest.raises(typer.Exit) as end, guarded():
+        raise KeyboardInterrupt
+    assert end.value.exit_code == 130
+    assert "Give the same command again to go on where it stopped." in capsys.readouterr().err
+
+
+def test_an_error_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), guarded():
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock to be set by hand, in seconds."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_where_no_screen_is_a_line_comes_every_ten_seconds_and_one_at_the_end(clock, capsys):
+    with ConsoleProgress() as progress:
+        for second in range(25):
+            clock[0] = second
+            progress("Training", "tiny-r0f0", second, 100)
+        progress("Training", "tiny-r0f0", 100, 100)
+        progress("Training", "tiny-r0f0", 100, 100)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "Training · 11% · about 1 min 29 s left · tiny-r0f0",
+        "Training · 22% · about 1 min 18 s left · tiny-r0f0",
+        "Training · 100% · done · tiny-r0f0",
+    ]
+
+
+def test_every_stage_has_its_own_end_and_nothing_to_do_is_done(clock, capsys):
+    with ConsoleProgress() as progress:
+        progress("Reading images", "", 3, 3)
+        progress("Scoring", "", 0, 0)
+    assert capsys.readouterr().err.splitlines() == ["Reading images · 100% · done", "Scoring · 100% · done"]
+
+
+def test_work_found_done_does_not_count_for_the_time_left(clock, capsys):
+    with ConsoleProgress() as progress:
+        progress("Training", "", 50, 100)
+        clock[0] = 20
+        progress("Training", "", 60, 100)
+    assert capsys.readouterr().err == "Training · 60% · about 1 min 20 s left\n"
