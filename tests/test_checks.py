@@ -80,3 +80,11 @@ def test_a_small_mask_is_measured_by_its_longer_side(cohort: Cohort, tmp_path: P
     sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "mask.png"))
     (finding,) = check(changed(cohort, 0, rois={"US": tmp_path / "mask.png"}))
     assert (finding.code, finding.message[:29]) == ("RL104", "the lesion is 7 pixels long; ")
+
+
+def test_a_cohort_that_cannot_be_divided_is_an_error_before_the_study_says_so(cohort: Cohort) -> None:
+    few = replace(cohort, cases=tuple(case for case in cohort.cases if case.label == 0 or case.case_id in ("c1", "c3")))
+    findings = check(few, Settings(split=SplitSettings(folds=2)))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    assert {finding.code for finding in errors} == {"RL102"}
+    assert all("no malignant case is left for this part" in finding.message for finding in errors)

@@ -165,6 +165,13 @@ def test_the_text_says_what_a_radiologist_needs_in_the_order_of_need():
     assert lines[-1] == "  Recipe tiny+lof. For research only, not for diagnosis."
 
 
+def test_one_network_alone_does_not_vote():
+    assert prediction_text(prediction(0.9)).splitlines()[1:3] == [
+        "  The only network calls it malignant, at the threshold chosen on its tuning cases.",
+        "  More suspicious than 90 % of the benign cases learnt from.",
+    ]
+
+
 def test_doubt_is_said_first():
     assert prediction_text(prediction(0.9, 0.2, unsure=True)).startswith("next: malignant, but unsure\n")
     second = prediction_text(prediction(0.9, known_as="c3")).splitlines()[1]

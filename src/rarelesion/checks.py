@@ -12,6 +12,7 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.images import load_roi
 from rarelesion.patches import cut_case
 from rarelesion.settings import Settings
+from rarelesion.splits import make_splits
 from rarelesion.types import CLASSES, Case, Cohort, Finding, Roi
 
 FEWEST_PER_PART = 2
@@ -41,9 +42,13 @@ def check_cohort(
         try:
             usable.append((case, cut_case(case, channels, settings.images)))
         except InputError as error:
-            errors += [_unusable(problem) for problem in error.problems]
+            errors += [_as_error("RL101", problem) for problem in error.problems]
         if on_case is not None:
             on_case(done, len(cohort.cases))
+    try:
+        make_splits(cohort, settings.split, settings.seed)
+    except InputError as error:
+        errors += [_as_error("RL102", problem) for problem in error.problems]
     return (*errors, *find_suspicions(cohort, usable, settings.split.folds))
 
 
@@ -93,10 +98,10 @@ def _longer_side(roi: Roi) -> int:
     return int(max(extents))
 
 
-def _unusable(problem: Problem) -> Finding:
+def _as_error(code: str, problem: Problem) -> Finding:
     message = str(Problem(problem.where, problem.what, problem.found, problem.expected))
     message = message.removeprefix(f"{problem.where}: ").removesuffix(".")
-    return Finding("RL101", "error", problem.where, message, problem.remedy)
+    return Finding(code, "error", problem.where, message, problem.remedy)
 
 
 def _duplicates(groups: Iterator[list[Case]]) -> Iterator[Finding]:

@@ -266,11 +266,10 @@ def prediction_text(prediction: Prediction) -> str:
     readings = prediction.readings
     percentiles = [reading.percentile for reading in readings]
     spread = f" ({min(percentiles):.0f} to {max(percentiles):.0f} % by network)" if len(readings) > 1 else ""
-    votes = f"{prediction.folds_malignant} of {len(readings)} networks"
     lines = [
         f"{prediction.case_id}: {prediction.decision}{', but unsure' if prediction.unsure else ''}",
         *_warnings(prediction),
-        f"  {votes} call it malignant, each at the threshold chosen on its tuning cases.",
+        f"  {_votes(prediction)} at the threshold chosen on its tuning cases.",
         f"  More suspicious than {prediction.percentile:.0f} % of the benign cases learnt from{spread}.",
         "  Looks most like " + ", ".join(map(_neighbour_text, prediction.neighbours)) + ".",
         "  network       score  threshold  percentile  malignant",
@@ -281,6 +280,13 @@ def prediction_text(prediction: Prediction) -> str:
         for r in readings
     ]
     return "\n".join([*lines, f"  Recipe {prediction.recipe}. For research only, not for diagnosis."])
+
+
+def _votes(prediction: Prediction) -> str:
+    n = len(prediction.readings)
+    if n == 1:
+        return f"The only network calls it {prediction.decision},"
+    return f"{prediction.folds_malignant} of {n} networks call it malignant, each"
 
 
 def _warnings(prediction: Prediction) -> Iterator[str]:
