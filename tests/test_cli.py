@@ -25,6 +25,7 @@ from conftest import SECRET, draw_lesion
 from rarelesion import __version__
 from rarelesion.backbones import BACKBONES
 from rarelesion.cli import app
+from rarelesion.cohort import read_cohort
 from rarelesion.config import settings_toml
 from rarelesion.dicom import write_series
 from rarelesion.weights import backbone_metadata, save_state
@@ -250,8 +251,8 @@ def test_a_textures_folder_without_pictures_is_refused_before_anything_is_taught
     assert "Teaching" not in said
 
 
-@pytest.mark.parametrize("kind", ["semicolons of Excel", "workbook", "Windows paths", "dangerous names"])
-def test_clumsy_tables_are_read_all_the_same(kind, cohort, config, finished_run, tmp_path):
+@pytest.mark.parametrize("kind", ["semicolons of Excel", "workbook", "Windows paths"])
+def test_clumsy_tables_are_read_all_the_same(kind, cohort, picture_cohort, config, quick_settings):
     rows, table = read(cohort), cohort
     if kind == "semicolons of Excel":
         write(cohort, rows, ";", "utf-8-sig", "\r\n")
@@ -261,29 +262,34 @@ def test_clumsy_tables_are_read_all_the_same(kind, cohort, config, finished_run,
             book.worksheets[0].append(row)
         table = cohort.with_suffix(".xlsx")
         book.save(table)
-    elif kind == "Windows paths":
+    else:
         (cohort.parent / "sub").mkdir()
         for row in rows:
             (cohort.parent / row["image_view1"]).rename(cohort.parent / "sub" / row["image_view1"])
             row["image_view1"] = f"sub\\{row['image_view1']}"
         write(cohort, rows)
-    else:
-        names = ("../../x", "a/b\\c", "x" * 300, "=cmd()", '"q",', "<script>alert(1)</script>", "ü \u202e")
-        for row, name in zip(rows, names, strict=False):
-            row |= {"case_id": name, "subtype": "<img src=x>"}
-        write(cohort, rows)
-    result = invoke("study", table, "--out", tmp_path / "run", "--config", config, "--workers", 1, "--epochs", 2)
+    found, expected = (read_cohort(path, quick_settings.cohort).cases for path in (table, picture_cohort))
+    assert [(case.case_id, case.label, case.columns) for case in found] == [
+        (case.case_id, case.label, case.columns) for case in expected
+    ]
+    assert invoke("check", table, "--config", config).stdout == "Nothing found.\n"
+
+
+def test_dangerous_names_stay_text(cohort, config, tmp_path):
+    names = ("../../x", "a/b\\c", "x" * 300, "=cmd()", '"q",', "<script>alert(1)</script>", "ü \u202e")
+    rows = read(cohort)
+    for row, name in zip(rows, names, strict=False):
+        row |= {"case_id": name, "subtype": "<img src=x>"}
+    write(cohort, rows)
+    result = invoke("study", cohort, "--out", tmp_path / "run", "--config", config, "--workers", 1, "--folds", 1)
     assert result.exit_code == 0, result.output
-    assert {path.name for path in (tmp_path / "run" / "embeddings").iterdir()} == {"tiny-r0f0.npz", "tiny-r0f1.npz"}
+    assert {path.name for path in (tmp_path / "run" / "embeddings").iterdir()} == {"tiny-r0f0.npz"}
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "<img src=x" not in page
-    if kind == "dangerous names":
-        assert "&lt;img src=x&gt;" in page
-    else:
-        scores = (tmp_path / "run" / "scores.csv").read_text(encoding="utf-8").splitlines()
-        finished = (finished_run / "scores.csv").read_text(encoding="utf-8").splitlines()
-        assert scores == [line for line in finished if line.startswith(("recipe,", "tiny,"))]
+    assert "&lt;img src=x&gt;" in page
+    with (tmp_path / "run" / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["case_id"] for row in csv.DictReader(file)][: len(names)] == list(names)
 
 
 def test_a_table_in_another_encoding_says_how_to_save_it(cohort, config, tmp_path):
@@ -351,6 +357,7 @@ DAMAGED = {
     "study.toml": ("cannot be read as TOML", "put back from a copy"),
     "splits.json": ("is not JSON", "remove it and give the study's command again"),
     "embeddings/tiny-r0f0.npz": ("is not a readable embeddings file", "Remove it"),
+    "cohort.csv": ("is not the table of a run's cases", "remove it and give the study's command again"),
     "networks/tiny-r0f0/weights.safetensors": ("is damaged or another network's", "embeddings/tiny-r0f0.npz"),
 }
 
@@ -359,7 +366,7 @@ DAMAGED = {
 def test_predict_names_the_damaged_file_of_a_run_and_how_to_mend_it(name, finished_run, picture_cohort, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")
     path = tmp_path / "run" / name
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[: 0 if name == "cohort.csv" else 100])
     said = refused("predict", tmp_path / "run", picture_cohort, "--recipe", "tiny")
     assert path.name in said
     assert [sentence for sentence in DAMAGED[name] if sentence not in said] == []
@@ -369,9 +376,6 @@ def test_predict_names_the_damaged_file_of_a_run_and_how_to_mend_it(name, finish
     ("name", "content", "sentence"),
     [
         ("provenance.json", "[]", "is not the record of a run"),
-        ("findings.json", '[{"a": 1}]', "is not a list of findings"),
-        ("splits.json", "[]", "is not a list of splits"),
-        ("cohort.csv", "", "is not the table of a run's cases"),
         ("networks/tiny-r0f0/history.csv", "epoch\n1\n", "is not a training history. Remove it"),
         ("scores.csv", "recipe\ntiny\n", "misses the column case_id, label, score"),
     ],
@@ -526,12 +530,12 @@ def test_a_study_killed_and_stopped_goes_on_and_ends_with_the_same_scores(pictur
         assert stopped.returncode == 130
         assert "Stopped. Give the same command again to go on where it stopped." in said
         assert "Traceback" not in said
-    assert start(picture_cohort, run, config).communicate()[0].startswith("|")
-    assert (run / "embeddings" / "tiny-r0f0.npz").stat().st_mtime_ns == kept
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    invoke("study", picture_cohort, "--out", tmp_path / "whole", "--config", config, "--workers", 1)
+    torch.set_num_threads(1)  # as in the other processes: sums in another order end in other last digits
+    for out in (run, tmp_path / "whole"):
+        assert invoke("study", picture_cohort, "--out", out, "--config", config, "--workers", 1).exit_code == 0
     torch.set_num_threads(threads)
+    assert (run / "embeddings" / "tiny-r0f0.npz").stat().st_mtime_ns == kept
     assert (run / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()
 
 

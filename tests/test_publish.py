@@ -1,11 +1,14 @@
 import html
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from rarelesion import store
+from rarelesion import publish, store
 from rarelesion.config import flat_settings, read_settings
+from rarelesion.errors import InputError
+from rarelesion.evaluation import evaluate
 from rarelesion.publish import write_report
 
 
@@ -13,6 +16,14 @@ from rarelesion.publish import write_report
 def run(finished_run, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture
+def no_results(finished_run, quick_settings, monkeypatch):
+    """Leave a run's tables and figures as they are: only the page is made anew."""
+    scores = store.read_scores(finished_run / "scores.csv")
+    evaluation = evaluate(scores, replace(quick_settings.statistics, bootstrap=100), 0)
+    monkeypatch.setattr(publish, "write_results", lambda folder: evaluation)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +82,7 @@ def test_the_page_describes_cohort_split_and_course_of_training(page, finished_r
     assert "tiny+texture+l2-r0f1" in text
 
 
-def test_only_a_synthetic_cohort_bears_the_banner(page, run):
+def test_only_a_synthetic_cohort_bears_the_banner(page, run, no_results):
     assert "Synthetic demonstration" not in page
     rows = store.read_case_table(run / "cohort.csv")
     header = [*rows[0], "synthetic"]
@@ -82,7 +93,7 @@ def test_only_a_synthetic_cohort_bears_the_banner(page, run):
     assert "no patient was examined" in marked
 
 
-def test_paths_of_weight_files_are_cut_to_their_names(run):
+def test_paths_of_weight_files_are_cut_to_their_names(run, no_results):
     path = run / "study.toml"
     text = path.read_text(encoding="utf-8").replace("[weights.files]\n", "")
     path.write_text(text + '\n[weights.files]\ntiny = "/home/someone/secret/tiny.h5"\n', encoding="utf-8")
@@ -92,7 +103,7 @@ def test_paths_of_weight_files_are_cut_to_their_names(run):
     assert "someone" not in page
 
 
-def test_columns_of_many_entries_are_not_counted(run):
+def test_columns_of_many_entries_are_not_counted(run, no_results):
     rows = store.read_case_table(run / "cohort.csv")
     lines = ([*row.values(), str(20 + number), "3 T"] for number, row in enumerate(rows))
     store.write_text(run / "cohort.csv", store.csv_text([*rows[0], "age", "field_strength_t"], lines))
@@ -101,3 +112,21 @@ def test_columns_of_many_entries_are_not_counted(run):
     assert "Field strength t" in page
     assert "<caption>Age" not in page
     assert ">55<" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("findings.json", '[{"a": 1}]', "is not a list of findings"),
+        ("provenance.json", "[]", "is not the record of a run"),
+        ("splits.json", "[]", "is not a list of splits"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_old_page_stays(name, content, sentence, run, no_results):
+    before = (run / "report.html").read_bytes()
+    (run / name).write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=sentence) as error:
+        write_report(run)
+    assert name in error.value.problems[0].where
+    assert "remove it and give the study's command again" in error.value.problems[0].remedy
+    assert (run / "report.html").read_bytes() == before

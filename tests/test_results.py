@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from rarelesion import store
+from rarelesion import results, store
 from rarelesion.errors import InputError
 from rarelesion.evaluation import evaluate
 from rarelesion.results import write_results
@@ -60,7 +60,8 @@ def test_the_second_waist_needs_no_torch(run):
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
-def test_another_score_changes_the_table_and_nothing_else_of_the_run(run):
+def test_another_score_changes_the_table_and_nothing_else_of_the_run(run, monkeypatch):
+    monkeypatch.setattr(results, "write_figure", lambda *_: None)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     first = {result.recipe: result.roc_auc.value for result in write_results(run).results}
     lines = (run / "scores.csv").read_text(encoding="utf-8").splitlines()
