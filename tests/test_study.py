@@ -158,12 +158,3 @@ def test_readers_of_an_earlier_call_stay(picture_cohort, quick_settings, tmp_pat
     run_study(picture_cohort, tmp_path / "run", settings, picture_cohort.with_name("readers.csv"), silent)
     run_study(picture_cohort, tmp_path / "run", settings, None, silent)
     assert [s.recipe for s in store.read_scores(tmp_path / "run" / "scores.csv")] == ["tiny", "reader:anna"]
-
-
-def test_networks_trained_side_by_side_are_the_same_as_one_after_the_other(picture_cohort, quick_settings, tmp_path):
-    settings = replace(quick_settings, recipes=("tiny", "tiny+l2"), split=SplitSettings(folds=1))
-    for name, workers in (("series", 1), ("parallel", 2)):
-        run_study(picture_cohort, tmp_path / name, settings, None, silent, workers)
-    one, two = (store.read_scores(tmp_path / name / "scores.csv") for name in ("series", "parallel"))
-    for scores, others in zip(one, two, strict=True):
-        np.testing.assert_allclose(others.score, scores.score, rtol=1e-3, atol=1e-3)  # threads change the rounding

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -88,16 +89,24 @@ def _prepare(folder: Path, material: Material, threads: int, stop: Event, news: 
     """In a new worker: keep what all jobs share. Ctrl-C is for the parent to hear, which then sets `stop`."""
     global _shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
     _shared = folder, material, stop, news
 
 
+def _end_with_parent() -> None:
+    """End this worker when the study was killed: nobody is left to hear of its networks."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _work(job: NetworkJob) -> None:
     folder, material, stop, news = _shared
-    parent = multiprocessing.parent_process()
 
     def on_epoch(epoch: Epoch) -> None:
-        if stop.is_set() or (parent is not None and not parent.is_alive()):
+        if stop.is_set():
             raise _Stopped
         news.put((job.id, epoch.epoch))
 
