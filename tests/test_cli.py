@@ -503,7 +503,13 @@ def start(cohort: Path, out: Path, config: Path) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=hear_ctrl_c if os.name == "posix" else None,
     )
+
+
+def hear_ctrl_c() -> None:
+    """Where the tests run in the background, Ctrl-C is ignored, and a child would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(process: subprocess.Popen[str], path: Path) -> None:
