@@ -9,7 +9,15 @@ from typing import Any
 from rarelesion.recipes import READER_PREFIX
 from rarelesion.types import Estimate, Evaluation, OperatingPoint, RecipeResult
 
-WORDS = {"vgg16": "VGG16", "mobilenet": "MobileNet", "resnet50": "ResNet50", "cvae": "CVAE", "l2": "L2", "lof": "LOF"}
+WORDS = {
+    "vgg16": "VGG16",
+    "mobilenet": "MobileNet",
+    "resnet50": "ResNet50",
+    "resnet50-conv4": "ResNet50-conv4",
+    "cvae": "CVAE",
+    "l2": "L2",
+    "lof": "LOF",
+}
 WORDS |= {"ocsvm": "OCSVM", "knn": "kNN"}
 NOTE = (
     "Sensitivity and specificity at the Youden index of the test cases, as in the paper, are optimistic; "
