@@ -1,12 +1,15 @@
-"""Scores and evaluations made up for tests of tables, figures and reports."""
+"""Scores and evaluations made up for tests of tables, figures and reports; a cohort and a machine for plans."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from rarelesion import metrics
+from rarelesion.pace import Pace
 from rarelesion.recipes import PAPER_RECIPES, PROPOSED
-from rarelesion.types import Comparison, Estimate, Evaluation, OperatingPoint, RecipeResult, Scores
+from rarelesion.types import Case, Cohort, Comparison, Estimate, Evaluation, OperatingPoint, RecipeResult, Scores
 
 ROWS = (*PAPER_RECIPES, "reader:A")
 
@@ -44,3 +47,45 @@ def make_evaluation(recipes: Sequence[Scores]) -> Evaluation:
         if s.recipe != PROPOSED
     ]
     return Evaluation(tuple(results), tuple(comparisons))
+
+
+def make_cohort(n_benign: int, n_malignant: int, split: Sequence[str | None] = ()) -> Cohort:
+    """A cohort without images, a patient a case."""
+    labels = [0] * n_benign + [1] * n_malignant
+    parts = split or [None] * len(labels)
+    cases = (
+        Case(f"c{i}", f"p{i}", label, {}, {}, part)  # pyright: ignore[reportArgumentType]
+        for i, (label, part) in enumerate(zip(labels, parts, strict=True))
+    )
+    return Cohort(Path("cohort.csv"), tuple(cases), ())
+
+
+@dataclass
+class FabricatedMachine:
+    """Takes so many seconds a training image of 100 x 100 pixels in float32, and less in proportion to their number."""
+
+    learn: Mapping[str, float]
+    embed: float = 0.0
+    bfloat16: Mapping[str, float] | None = None
+    """Backbone -> its time in bfloat16, as a share of that in float32; None where the processor has none."""
+    taught: float = 0.0
+    detect: float = 0.0
+    spent: float = 0.0
+    asked: list[tuple[str, int, str | None, int]] = field(default_factory=list)
+    """What was to be timed: backbone, side, precision, workers."""
+
+    @property
+    def precisions(self):
+        return ("float32",) if self.bfloat16 is None else ("float32", "bfloat16")
+
+    def pace(self, name, settings, workers, threads):
+        side, precision = settings.images.side_px, settings.training.precision
+        self.asked.append((name, side, precision, workers))
+        share = (self.bfloat16 or {}).get(name, 1.0) if precision == "bfloat16" else 1.0
+        return Pace(self.learn[name] * share * (side / 100) ** 2, self.embed)
+
+    def teaching(self, name, settings):
+        return self.taught * (settings.images.side_px / 100) ** 2
+
+    def detecting(self, detector, n_train, n_cases, settings):
+        return self.detect

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import finalize
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from rarelesion.checks import CODES, check_cohort
+from rarelesion.patches import cut_case
 from rarelesion.settings import Settings, SplitSettings
 from rarelesion.types import Case, Cohort, Finding, Roi
 
@@ -88,3 +91,20 @@ def test_a_cohort_that_cannot_be_divided_is_an_error_before_the_study_says_so(co
     errors = [finding for finding in findings if finding.severity == "error"]
     assert {finding.code for finding in errors} == {"RL102"}
     assert all("no malignant case is left for this part" in finding.message for finding in errors)
+
+
+def test_a_check_holds_one_patch_at_a_time(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: set[int] = set()
+    most: list[int] = []
+
+    def watched(*arguments: Any) -> np.ndarray:
+        patch = cut_case(*arguments)
+        held.add(id(patch))
+        finalize(patch, held.discard, id(patch))
+        most.append(len(held))
+        return patch
+
+    monkeypatch.setattr("rarelesion.checks.cut_case", watched)
+    assert check(cohort) == []
+    assert len(most) == 20
+    assert max(most) <= 2

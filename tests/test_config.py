@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from rarelesion.config import flat_settings, read_settings, settings_toml
+from rarelesion.config import flat_settings, named_settings, read_settings, settings_toml
 from rarelesion.errors import InputError
 from rarelesion.settings import Settings
 
@@ -23,6 +23,18 @@ def test_the_file_is_read_and_overrides_lie_on_top(tmp_path):
     assert settings.recipes == ("tiny",)
     assert (settings.seed, settings.split.folds, settings.split.repeats) == (7, 1, 2)
     assert settings.weights.files == {"tiny": "a.h5"}
+
+
+def test_what_the_user_named_is_known_apart_from_the_defaults(tmp_path):
+    assert named_settings(None) == frozenset()
+    path = write(tmp_path, 'recipes = ["tiny"]\n[split]\nfolds = 5\n[weights.files]\ntiny = "a.h5"\n')
+    overrides = {"seed": None, "training": {"max_epochs": 60, "profile": None}}
+    named = {"recipes", "split.folds", "weights.files", "training.max_epochs"}
+    assert named_settings(path, overrides) == named
+    every = write(tmp_path, settings_toml(Settings()))
+    assert flat_settings(Settings()).keys() - named_settings(every) == {
+        key for key, value in flat_settings(Settings()).items() if value is None
+    }
 
 
 def test_what_is_written_reads_back_the_same(tmp_path):

@@ -51,6 +51,13 @@ def test_where_no_screen_is_a_line_comes_every_ten_seconds_and_one_at_the_end(cl
     ]
 
 
+def test_lines_are_said_on_standard_error_as_they_are(capsys):
+    with ConsoleProgress() as progress:
+        progress.say("[bold]a  b[/bold] " + 200 * "x" + "\n  c")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "[bold]a  b[/bold] " + 200 * "x" + "\n  c\n")
+
+
 def test_every_stage_has_its_own_end_and_nothing_to_do_is_done(clock, capsys):
     with ConsoleProgress() as progress:
         progress("Reading images", "", 3, 3)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from rarelesion.cvae import Autoencoder, TrainedCvae, rebuild, score_cvae, train_cvae
+from rarelesion.epochs import Watch
 from rarelesion.errors import InputError
 from rarelesion.settings import CvaeSettings
-from rarelesion.types import Epoch
+from rarelesion.types import Epoch, PatchRows
 
 QUICK = CvaeSettings(latent=4, max_epochs=12, learning_rate=3e-3)
 
@@ -156,5 +157,17 @@ def test_every_epoch_is_reported_and_an_interruption_passes_through():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(on_epoch=stop)
+        train(watch=Watch(stop))
     assert [epoch.epoch for epoch in seen] == [1]
+
+
+def test_patches_fetched_in_blocks_teach_the_same(monkeypatch: pytest.MonkeyPatch):
+    pixels, labels = np.concatenate([discs(9, seed=1), discs(3, seed=7, shift=0.3)]), np.repeat([0, 1], [9, 3])
+    order = np.random.default_rng(0).permutation(12)
+    rows = PatchRows(pixels[order], np.argsort(order))
+    settings = replace(QUICK, max_epochs=2)
+    whole = train_cvae(pixels, labels, pixels, labels, settings, seed=3)
+    monkeypatch.setattr("rarelesion.cvae.SHRUNK_AT_A_TIME", 4)
+    in_blocks = train_cvae(rows, labels, rows, labels, settings, seed=3)
+    for name, value in whole.state().items():
+        np.testing.assert_array_equal(value.numpy(), in_blocks.state()[name].numpy())

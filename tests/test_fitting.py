@@ -12,12 +12,12 @@ from rarelesion.fitting import (
     Material,
     NetworkJob,
     fit_job,
+    is_to_be_taught,
     job_seed,
     made_anew,
     network_jobs,
     restore_classifier,
     restore_cvae,
-    seconds_per_image,
     starting_backbone,
 )
 from rarelesion.patches import load_patches
@@ -160,6 +160,23 @@ def test_a_backbone_starts_from_the_named_file_then_the_cache_then_textures(
     assert start(tmp_path / "other", textures)[1] == "trained on procedural textures in this run"
 
 
+def test_a_backbone_is_to_be_taught_unless_a_file_or_the_run_has_its_start(
+    cache, texture_start, quick_settings, tmp_path
+):
+    def taught(**weights_settings):
+        settings = replace(quick_settings, weights=WeightSettings(**weights_settings))
+        return is_to_be_taught(tmp_path / "run", "mobilenet", settings)
+
+    assert taught()
+    assert not taught(files={"mobilenet": "mine.h5"})
+    assert not taught(source="imagenet")
+    weight_file(cache / weights.official_file("mobilenet").name, "mobilenet")
+    assert not taught()
+    assert taught(source="textures")
+    start(tmp_path / "run", quick_settings)
+    assert not taught(source="textures")
+
+
 def test_a_backbone_learns_textures_once_a_run(texture_start, cache, quick_settings, tmp_path):
     first, _ = start(tmp_path, quick_settings, "tiny")
     second, _ = start(tmp_path, quick_settings, "tiny")
@@ -185,12 +202,3 @@ def test_a_backbone_nobody_publishes_says_what_to_do(cache, quick_settings, tmp_
     asked = replace(quick_settings, weights=WeightSettings(source="imagenet"))
     with pytest.raises(InputError, match=r"nobody publishes ImageNet weights of tiny\. Leave weights.source at auto"):
         start(tmp_path, asked, "tiny")
-
-
-def test_the_time_of_a_training_image_is_measured_and_leaves_the_start_as_it_was(quick_settings):
-    backbone = BACKBONES["tiny"]()
-    before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    assert 0 < seconds_per_image("tiny", backbone, 32, quick_settings) < 1
-    assert 0 < seconds_per_image("cvae", None, 32, quick_settings) < 1
-    for key, value in backbone.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(), before[key].numpy())

@@ -16,13 +16,16 @@ LAYERS = {
         "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "scoring",
         "metrics", "intervals", "compare",
     },
-    "networks": {"backbones", "weights", "losses", "augment", "training", "pretraining", "cvae"},
+    "networks": {
+        "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",
+        "cvae",
+    },
     "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
     "L2": {
-        "fitting", "study", "checks", "evaluation", "tables", "figures", "curves", "palette", "readers",
-        "results", "prediction", "demo", "workers",
+        "fitting", "checkpoint", "study", "checks", "evaluation", "tables", "figures", "curves", "palette", "readers",
+        "results", "prediction", "demo", "workers", "pace", "planning", "budget", "claim",
     },
-    "L3": {"cli", "console", "publish", "report", "wording", "__main__"},
+    "L3": {"cli", "console", "briefing", "publish", "report", "wording", "__main__"},
 }  # fmt: skip
 MAY_IMPORT = {
     "L0": {"L0"},

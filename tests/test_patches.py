@@ -1,6 +1,7 @@
 """From a cohort's files to patches, whatever kind the files are."""
 
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 from rarelesion.cohort import read_cohort
 from rarelesion.dicom import write_series
 from rarelesion.errors import InputError
-from rarelesion.patches import cut_case, load_patches
+from rarelesion.patches import cut_case, load_patches, mapped, without_pixels, write_patches
 from rarelesion.settings import CohortSettings, ImageSettings
 from rarelesion.types import Case, Cohort, Roi
 
@@ -95,3 +96,45 @@ def test_real_ultrasound_lesions_are_cut(shared_data: Path) -> None:
     assert patches.pixels.shape == (20, 3, 100, 100)
     assert not patches.pixels[:, 0].any()
     assert np.ptp(patches.pixels[:, 1:], axis=(2, 3)).min() > 0.5
+
+
+def test_patches_in_a_file_are_those_in_memory_but_mapped(tmp_path: Path) -> None:
+    cases = cohort(tmp_path, *[case(tmp_path, number) for number in (3, 1, 2)])
+    told: list[tuple[int, int]] = []
+    patches = write_patches(tmp_path / "patches.npy", cases, SETTINGS, lambda done, of: told.append((done, of)))
+    assert isinstance(patches.pixels, np.memmap)
+    assert patches.file == tmp_path / "patches.npy"
+    expected = load_patches(cases, SETTINGS)
+    np.testing.assert_array_equal(patches.pixels, expected.pixels)
+    assert patches.case_ids == expected.case_ids
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_file_of_patches_is_refused_with_the_problems_of_all_cases(tmp_path: Path) -> None:
+    cases = [case(tmp_path, number) for number in (1, 2, 3)]
+    for broken in (cases[0], cases[2]):
+        broken.images["T2"].write_bytes(b"torn")
+    with pytest.raises(InputError) as caught:
+        write_patches(tmp_path / "patches.npy", cohort(tmp_path, *cases), SETTINGS)
+    assert [problem.where for problem in caught.value.problems] == [
+        "case case1, T2: 1_T2.nii.gz",
+        "case case3, T2: 3_T2.nii.gz",
+    ]
+
+
+def test_to_another_process_goes_the_file_not_the_pixels(tmp_path: Path) -> None:
+    patches = write_patches(tmp_path / "patches.npy", cohort(tmp_path, case(tmp_path, 1)), SETTINGS)
+    sent = ForkingPickler.dumps(without_pixels(patches))
+    assert len(sent) < 1000 < patches.pixels.nbytes
+    received = mapped(ForkingPickler.loads(sent))
+    assert isinstance(received.pixels, np.memmap)
+    np.testing.assert_array_equal(received.pixels, patches.pixels)
+    in_memory = load_patches(cohort(tmp_path, case(tmp_path, 1)), SETTINGS)
+    assert mapped(without_pixels(in_memory)) is in_memory
+
+
+def test_a_process_that_finds_the_file_gone_says_what_to_do(tmp_path: Path) -> None:
+    patches = write_patches(tmp_path / "patches.npy", cohort(tmp_path, case(tmp_path, 1)), SETTINGS)
+    gone = replace(without_pixels(patches), file=tmp_path / "gone.npy")
+    with pytest.raises(InputError, match="Give the same command again"):
+        mapped(gone)

@@ -1,3 +1,5 @@
+from weakref import finalize
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,22 @@ def test_scores_hold_the_tuning_and_test_cases_of_every_split():
 def test_texture_probability_is_the_third_softmax():
     np.testing.assert_allclose(texture_probability(np.array([[0.0, 0.0, np.log(2.0)]])), [0.5])
     np.testing.assert_allclose(texture_probability(np.array([[1e4, 0.0, 1e4]])), [0.5])
+
+
+def test_splits_are_let_go_of_one_by_one():
+    held = set()
+
+    def read():
+        for fold in range(4):
+            split = embeddings(fold, seed=fold)
+            held.add(fold)
+            finalize(split.vectors, held.discard, fold)
+            assert len(held) <= 2
+            yield split
+            del split
+
+    scores = score_recipe(recipe("tiny+lof"), read(), PATIENT_OF, DetectorSettings())
+    expected = score_recipe(
+        recipe("tiny+lof"), [embeddings(fold, seed=fold) for fold in range(4)], PATIENT_OF, DetectorSettings()
+    )
+    np.testing.assert_array_equal(scores.score, expected.score)

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -161,3 +162,72 @@ def test_provenance_names_versions_and_inputs(tmp_path):
     assert content["seed"] == 3
     assert content["versions"]["torch"].startswith("2.")
     assert len(content["cohort_sha256"]) == 64
+
+
+def fill(path, pixels):
+    store.start_array(path, pixels.shape)
+    for row in pixels:
+        store.append_row(path, row)
+    return store.map_array(path)
+
+
+def test_an_array_file_grows_row_by_row_and_is_read_as_a_map(tmp_path):
+    pixels = np.random.default_rng(0).random((2 * store.HASHED_ROWS + 3, 3, 4, 4), dtype=np.float32)
+    mapped = fill(tmp_path / "pixels.npy", pixels)
+    assert isinstance(mapped, np.memmap)
+    assert mapped.dtype == np.float32
+    np.testing.assert_array_equal(mapped, pixels)
+    with pytest.raises(ValueError, match="read-only"):
+        mapped[0] = 1
+
+
+def test_the_hash_of_a_map_is_that_of_the_array_whatever_its_order_in_memory(tmp_path):
+    pixels = np.random.default_rng(0).random((2 * store.HASHED_ROWS + 3, 3, 4, 4), dtype=np.float32)
+    expected = hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert store.array_sha256(pixels) == expected
+    assert store.array_sha256(np.asfortranarray(pixels)) == expected
+    assert store.array_sha256(fill(tmp_path / "pixels.npy", pixels)) == expected
+
+
+def test_an_array_file_that_is_gone_or_not_whole_says_what_to_do(tmp_path):
+    path = tmp_path / "pixels.npy"
+    store.start_array(path, (3, 2))
+    store.append_row(path, np.zeros(2, np.float32))
+    empty = tmp_path / "empty.npy"
+    empty.touch()
+    for wrong in (path, empty, tmp_path / "none.npy"):
+        with pytest.raises(InputError, match="Give the same command again"):
+            store.map_array(wrong)
+
+
+def test_too_little_room_for_an_array_is_told_before_a_row_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"too little room.*expected 6021120.0 GB for the patches.*Free some space"):
+        store.start_array(tmp_path / "pixels.npy", (10**10, 3, 224, 224))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_disk_that_fills_up_under_an_array_is_no_crash():
+    with pytest.raises(InputError, match=r"cannot be written: No space left on device\. Free some space"):
+        store.append_row(Path("/dev/full"), np.zeros(4, np.float32))
+
+
+def test_a_file_needed_within_a_block_is_gone_after_it_and_a_stale_one_before(tmp_path):
+    path = tmp_path / "pixels.npy"
+    path.write_bytes(b"of a run that was killed")
+    with store.needed_within(path) as given:
+        assert given == path
+        assert not path.exists()
+        path.touch()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("ending", [InputError([]), KeyboardInterrupt(), ZeroDivisionError()])
+def test_a_file_needed_within_a_block_is_gone_however_the_block_ends(tmp_path, ending):
+    def stop(path):
+        path.touch()
+        raise ending
+
+    with pytest.raises(type(ending)), store.needed_within(tmp_path / "pixels.npy") as path:
+        stop(path)
+    assert list(tmp_path.iterdir()) == []

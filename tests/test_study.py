@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from conftest import SECRET, write_picture_cohort
-from rarelesion import store, training
+from rarelesion import fitting, pace, store, training
 from rarelesion.errors import InputError
+from rarelesion.pace import Pace
+from rarelesion.patches import load_patches
 from rarelesion.settings import SplitSettings, TextureSettings
-from rarelesion.study import TEXTURE_POOL, parse_recipes, run_study, texture_pool
+from rarelesion.study import PATCHES, TEXTURE_POOL, run_study, texture_pool
 
 
 def silent(*_):
@@ -94,7 +96,7 @@ def test_lost_embeddings_are_made_from_the_stored_network(
     shutil.copytree(finished_run, folder)
     for path in (folder / "embeddings").iterdir():
         path.unlink()
-    monkeypatch.setattr("rarelesion.study.seconds_per_image", lambda *_: 1.0)
+    monkeypatch.setattr(pace, "measure_pace", lambda *_: Pace(1.0, 1.0))
     monkeypatch.setattr(training, "train_network", lambda *_, **__: pytest.fail("a finished network is trained again"))
     run_study(picture_cohort, folder, quick_settings, picture_cohort.with_name("readers.csv"), silent)
     assert (folder / "scores.csv").read_bytes() == (finished_run / "scores.csv").read_bytes()
@@ -142,10 +144,6 @@ def test_every_wrong_recipe_is_named_before_anything_is_read(quick_settings, tmp
     assert len(error.value.problems) == 2
 
 
-def test_no_recipes_mean_the_papers(quick_settings):
-    assert len(parse_recipes(replace(quick_settings, recipes=()))) == 16
-
-
 def test_the_texture_pool_is_procedural_or_a_folders(shared_data):
     pool = texture_pool(TextureSettings(), 24, seed=0)
     assert pool.shape == (TEXTURE_POOL, 3, 24, 24)
@@ -158,3 +156,57 @@ def test_readers_of_an_earlier_call_stay(picture_cohort, quick_settings, tmp_pat
     run_study(picture_cohort, tmp_path / "run", settings, picture_cohort.with_name("readers.csv"), silent)
     run_study(picture_cohort, tmp_path / "run", settings, None, silent)
     assert [s.recipe for s in store.read_scores(tmp_path / "run" / "scores.csv")] == ["tiny", "reader:anna"]
+
+
+def test_patches_are_in_a_file_while_the_networks_are_made_and_in_none_after(
+    picture_cohort, quick_settings, tmp_path, monkeypatch
+):
+    """And the numbers are those of patches in memory."""
+    settings = replace(quick_settings, recipes=("tiny+texture+lof", "cvae"), split=SplitSettings(folds=1))
+    seen = []
+
+    def fit_job(folder, job, material, on_epoch):
+        part, _ = fitting._part(material, job.split.train)
+        seen.append((type(material.patches.pixels), type(part.pixels), (folder / PATCHES).exists()))
+        fitting.fit_job(folder, job, material, on_epoch)
+
+    monkeypatch.setattr("rarelesion.workers.fit_job", fit_job)
+    run_study(picture_cohort, tmp_path / "mapped", settings, None, silent)
+    assert seen == 2 * [(np.memmap, np.memmap, True)]
+    assert not (tmp_path / "mapped" / PATCHES).exists()
+    monkeypatch.setattr("rarelesion.study.write_patches", lambda _, *rest: load_patches(*rest))
+    run_study(picture_cohort, tmp_path / "memory", settings, None, silent)
+    assert seen[2:] == 2 * [(np.ndarray, np.ndarray, False)]
+    for name in ("scores.csv", "provenance.json", "findings.json"):
+        assert (tmp_path / "mapped" / name).read_bytes() == (tmp_path / "memory" / name).read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), InputError([])])
+def test_a_study_that_is_stopped_leaves_no_file_of_patches_nor_a_stale_one(
+    stop, workers, picture_cohort, quick_settings, tmp_path
+):
+    settings = replace(quick_settings, recipes=("tiny", "tiny+l2"), split=SplitSettings(folds=1))
+    stages = []
+
+    def stop_when_training(stage, *_):
+        stages.append((stage, (tmp_path / "run" / PATCHES).exists()))
+        if stage == "Training":
+            raise stop
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "study.toml").touch()
+    (tmp_path / "run" / PATCHES).write_bytes(b"of a run that was killed")
+    with pytest.raises(type(stop)):
+        run_study(picture_cohort, tmp_path / "run", settings, None, stop_when_training, workers)
+    assert ("Reading images", True) in stages
+    assert stages[-1] == ("Training", True)
+    assert not (tmp_path / "run" / PATCHES).exists()
+
+
+def test_a_case_that_cannot_be_read_leaves_no_file_of_patches(quick_settings, tmp_path):
+    cohort = write_picture_cohort(tmp_path / "cohort", 24, 12)
+    next(cohort.parent.glob("*_05_view1.png")).write_bytes(b"torn")
+    with pytest.raises(InputError, match="case c05, view1"):
+        run_study(cohort, tmp_path / "run", quick_settings, None, silent)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["splits.json", "study.toml"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rarelesion.types import Case, Cohort, Curve, Embeddings, Image, Patches, Roi, Scores
+from rarelesion.types import Case, Cohort, Curve, Embeddings, Image, Patches, PatchRows, Roi, Scores
 
 
 def scores() -> Scores:
@@ -78,3 +78,27 @@ def test_some_rows_of_scores_are_still_scores_of_the_recipe():
 def test_a_cohorts_labels_are_in_the_order_of_its_cases():
     cases = tuple(Case(str(n), str(n), label, {}, {}) for n, label in enumerate((1, 0, 1)))
     assert Cohort(Path("cohort.csv"), cases, ("T1",)).labels.tolist() == [1, 0, 1]
+
+
+def test_rows_of_patches_are_fetched_in_their_order_as_copies_in_memory(tmp_path):
+    pixels = np.random.default_rng(0).random((6, 3, 4, 4), dtype=np.float32)
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    for array in (pixels, mapped):
+        rows = PatchRows(array, np.array([5, 0, 3]))
+        assert len(rows) == 3
+        np.testing.assert_array_equal(rows[np.array([2, 0, 2])], pixels[[3, 5, 3]])
+        np.testing.assert_array_equal(rows[1:], pixels[[0, 3]])
+        np.testing.assert_array_equal(rows[np.array([False, True, False])], pixels[[0]])
+        fetched = rows[:]
+        assert type(fetched) is np.ndarray
+        fetched[...] = 7
+        np.testing.assert_array_equal(rows[:], pixels[[5, 0, 3]])
+    assert isinstance(rows.pixels, np.memmap)
+
+
+def test_patches_of_a_map_stay_a_map(tmp_path):
+    np.save(tmp_path / "pixels.npy", np.zeros((2, 3, 4, 4), np.float32))
+    patches = Patches(np.load(tmp_path / "pixels.npy", mmap_mode="r"), ("a", "b"), tmp_path / "pixels.npy")
+    assert isinstance(patches.pixels, np.memmap)
+    assert not patches.pixels.flags.writeable

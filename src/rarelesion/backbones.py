@@ -74,6 +74,7 @@ class BatchNorm(nn.BatchNorm2d):
         super().__init__(channels, eps=eps, momentum=KERAS_MOMENTUM)
         self.layer_frozen = False
         self.statistics_frozen = False
+        self.absorbed = False
 
     def train(self, mode: bool = True) -> "BatchNorm":
         super().train(mode and not (self.layer_frozen or self.statistics_frozen))
@@ -117,9 +118,10 @@ class Backbone(nn.Module):
         self.layer_names = tuple(layer.name for layer in layers)
         """Every layer in Keras's own order, those without weights included."""
         previous = ("", *self.layer_names)
-        self._inputs = [layer.inputs or (before,) for layer, before in zip(layers, previous, strict=False)]
+        self.layer_inputs = tuple(layer.inputs or (before,) for layer, before in zip(layers, previous, strict=False))
+        """The layers that each layer reads, in the same order; the first reads the patches, named by an empty text."""
         self._last_reader = {
-            source: layer.name for layer, use in zip(layers, self._inputs, strict=True) for source in use
+            source: layer.name for layer, use in zip(layers, self.layer_inputs, strict=True) for source in use
         }
         for layer in layers:
             self.add_module(layer.name, layer.module)
@@ -132,7 +134,7 @@ class Backbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         values = {"": pixels}
-        for name, sources in zip(self.layer_names, self._inputs, strict=True):
+        for name, sources in zip(self.layer_names, self.layer_inputs, strict=True):
             values[name] = self.get_submodule(name)(*(values[source] for source in sources))
             for source in sources:
                 if self._last_reader[source] == name:
@@ -299,6 +301,51 @@ def freeze_first(backbone: Backbone, layers: int) -> None:
         if isinstance(module, BatchNorm):
             module.layer_frozen = index < layers
     backbone.train(backbone.training)
+
+
+def absorb_batch_norm(backbone: Backbone) -> None:
+    """Move what batch normalisation does at its stored statistics into the convolution before it, but for the offset.
+
+    The network computes what it did, with fewer passes over memory: each normalisation is left with mean 0, variance 1
+    and scale 1, and says so in `absorbed`. Its offset still learns, and its scale with each filter's weights; a
+    convolution's own offset is 0 from here on. For networks whose statistics stay as they are: `set_batch_norm`
+    "frozen" is part of it.
+    """
+    with torch.no_grad():
+        for name, sources in zip(backbone.layer_names, backbone.layer_inputs, strict=True):
+            norm = backbone.get_submodule(name)
+            if isinstance(norm, BatchNorm):
+                convolution = backbone.get_submodule(sources[0])
+                assert isinstance(convolution, nn.Conv2d)
+                _absorb(convolution, norm)
+    set_batch_norm(backbone, "frozen")
+
+
+def _absorb(convolution: nn.Conv2d, norm: BatchNorm) -> None:
+    weight, bias = folded(convolution, norm)
+    convolution.weight.copy_(weight)
+    norm.bias.copy_(bias)
+    norm.weight.fill_(1.0)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0 - norm.eps)
+    norm.weight.requires_grad_(False)
+    norm.absorbed = True
+    if convolution.bias is not None:
+        convolution.bias.zero_()
+        convolution.bias.requires_grad_(False)
+
+
+def folded(convolution: nn.Conv2d, norm: BatchNorm) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one convolution that does what these two, at stored statistics, do one after another."""
+    if norm.absorbed:
+        return convolution.weight, norm.bias
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    mean = norm.running_mean if convolution.bias is None else norm.running_mean - convolution.bias
+    return convolution.weight * scale[:, None, None, None], norm.bias - mean * scale
 
 
 def set_batch_norm(backbone: Backbone, mode: BatchNormMode) -> None:

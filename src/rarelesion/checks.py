@@ -36,26 +36,29 @@ def check_cohort(
     InputError only where the sequences cannot be given colours.
     """
     channels = resolve_channels(cohort.sequences, settings.images.channels)
-    usable: list[tuple[Case, NDArray[np.float32]]] = []
     errors: list[Finding] = []
-    for done, case in enumerate(cohort.cases, start=1):
-        try:
-            usable.append((case, cut_case(case, channels, settings.images)))
-        except InputError as error:
-            errors += [_as_error("RL101", problem) for problem in error.problems]
-        if on_case is not None:
-            on_case(done, len(cohort.cases))
+
+    def usable() -> Iterator[tuple[Case, NDArray[np.float32]]]:
+        for done, case in enumerate(cohort.cases, start=1):
+            try:
+                yield case, cut_case(case, channels, settings.images)
+            except InputError as error:
+                errors.extend(_as_error("RL101", problem) for problem in error.problems)
+            if on_case is not None:
+                on_case(done, len(cohort.cases))
+
+    suspicions = find_suspicions(cohort, usable(), settings.split.folds)
     try:
         make_splits(cohort, settings.split, settings.seed)
     except InputError as error:
         errors += [_as_error("RL102", problem) for problem in error.problems]
-    return (*errors, *find_suspicions(cohort, usable, settings.split.folds))
+    return (*errors, *suspicions)
 
 
 def find_suspicions(
     cohort: Cohort, patches: Iterable[tuple[Case, NDArray[np.float32]]], folds: int
 ) -> tuple[Finding, ...]:
-    """What is suspicious with a cohort, though it can be studied, given the patches of its usable cases."""
+    """What is suspicious with a cohort, though it can be studied, given the patches of its usable cases, one by one."""
     findings = list(_few_patients(cohort, folds))
     same: dict[bytes, list[Case]] = defaultdict(list)
     for case, patch in patches:

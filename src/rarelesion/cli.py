@@ -67,11 +67,12 @@ def demo(
 
     The numbers mean nothing clinically. Example: `rarelesion demo --quick`
     """
+    from rarelesion.briefing import plan_text
     from rarelesion.demo import run_demo
     from rarelesion.publish import write_report
 
     with guarded(), ConsoleProgress() as progress:
-        run = run_demo(out, quick, progress)
+        run = run_demo(out, quick, progress, lambda plan: progress.say(plan_text(plan)))
         write_report(run)
     _show_run(run)
 
@@ -128,15 +129,23 @@ def study(
         list[str] | None, typer.Option(help="auto, imagenet, textures, or BACKBONE=FILE; may be repeated.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Networks trained at a time; default: the cores.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="The time it may take, e.g. 90s, 20m, 1h30m: what you do not name yourself is made to fit."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, embed, detect, score and evaluate: from a cohort to Table 3, figures and a report.
 
-    Can be stopped with Ctrl-C; the same command goes on where it stopped.
+    Says before it starts how long it will take on this machine. Can be stopped with Ctrl-C; the same command goes on
+    where it stopped.
 
-    Example: `rarelesion study cohort.csv --out run --recipes mobilenet,mobilenet+texture --folds 5`
+    Examples: `rarelesion study cohort.csv --out run --recipes mobilenet,mobilenet+texture --folds 5`,
+    `rarelesion study cohort.csv --out run --budget 20m`
     """
-    from rarelesion.config import read_settings
+    from rarelesion.briefing import plan_text
+    from rarelesion.budget import Budget, parse_budget
+    from rarelesion.config import named_settings, read_settings
     from rarelesion.publish import write_report
     from rarelesion.study import run_study
     from rarelesion.workers import default_workers
@@ -150,8 +159,19 @@ def study(
             "textures": {"source": textures},
             "weights": _weight_overrides(weights or []),
         }
+        settings = read_settings(config, overrides)
+        within = None if budget is None else Budget(parse_budget(budget), named_settings(config, overrides))
         with ConsoleProgress() as progress:
-            run_study(cohort, out, read_settings(config, overrides), readers, progress, workers or default_workers())
+            run_study(
+                cohort,
+                out,
+                settings,
+                readers,
+                progress,
+                workers or default_workers(),
+                within,
+                lambda plan: progress.say(plan_text(plan)),
+            )
             write_report(out)
     _show_run(out, as_json)
 

@@ -77,6 +77,20 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
     return settings
 
 
+def named_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> frozenset[str]:
+    """The dotted names of the settings that the file or the overrides state; the others are left at their defaults.
+
+    Arguments and errors as for `read_settings`, which is to be called first: it finds what is wrong with them.
+    """
+    groups = {item.name for item in fields(Settings) if is_dataclass(get_type_hints(Settings)[item.name])}
+    content = _merged(_load(path) if path else {}, overrides or {})
+    return frozenset(
+        name
+        for key, value in content.items()
+        for name in ([f"{key}.{inner}" for inner in value] if key in groups else [key])
+    )
+
+
 def _unusable(settings: Settings, path: Path | None, overrides: Mapping[str, Any]) -> Iterator[Problem]:
     """What is of the right kind and still cannot be used."""
     flat = flat_settings(settings)

@@ -57,6 +57,10 @@ class ConsoleProgress:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def say(self, text: str) -> None:
+        """Put some lines above the bars."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def __call__(self, stage: str, detail: str, done: float, total: float) -> None:
         now = time.monotonic()
         if stage not in self._tasks:

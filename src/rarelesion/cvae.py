@@ -11,8 +11,6 @@ nobody has to weigh reconstruction against prior by hand.
 """
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rarelesion.augment import turn
+from rarelesion.epochs import Course, Randomness, Watch, run_epochs
 from rarelesion.errors import InputError, Problem
 from rarelesion.settings import CvaeSettings, TrainingSettings
+from rarelesion.training import PixelRows
 from rarelesion.types import CLASSES, Epoch, Floats, Ints
 
 INNER_SIDE_PX = 64
+SHRUNK_AT_A_TIME = 64
 WIDTHS = (16, 32, 64, 64)
 PATIENCE = 20
 SMALLEST_NOISE = 0.02
@@ -101,21 +102,21 @@ class TrainedCvae:
 
 
 def train_cvae(
-    train_pixels: NDArray[np.float32],
+    train_pixels: PixelRows,
     train_labels: Ints,
-    tune_pixels: NDArray[np.float32],
+    tune_pixels: PixelRows,
     tune_labels: Ints,
     settings: CvaeSettings,
     seed: int,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    watch: Watch = Watch(),  # noqa: B008
 ) -> TrainedCvae:
     """Learn what benign lesions look like, so that others stand out.
 
     Pixels are (n, 3, side, side) in 0..1 and labels (n,) 0 benign, 1 malignant; unless the settings condition on the
     class, only the benign are used. Training patches are flipped at random. The weights returned are those of the
     epoch with the lowest loss of the tuning cases that are used. The same seed gives the same model on the same
-    machine; what `on_epoch` raises passes through. Raises InputError when a part lacks a class that is used, or the
-    loss is no longer a number.
+    machine, also where the training goes on from a snapshot that `watch` kept; what it raises passes through. Raises
+    InputError when a part lacks a class that is used, or the loss is no longer a number.
     """
     conditions = 2 if settings.condition == "class" else 0
     _check_classes(conditions, {"training": train_labels, "tuning": tune_labels})
@@ -125,8 +126,16 @@ def train_cvae(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)
         model = Autoencoder(settings.latent, conditions)
-    rng, generator = np.random.default_rng(order_seed), torch.Generator().manual_seed(noise_seed)
-    history = _fit(model, train, tune, settings, rng, generator, on_epoch)
+    randomness = Randomness.seeded(order_seed, noise_seed)
+    optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
+    history = run_epochs(
+        Course(model, optimiser, randomness),
+        lambda: (_train_epoch(model, optimiser, train, settings, randomness), _tune_loss(model, tune, settings)),
+        settings.max_epochs,
+        PATIENCE,
+        f"Lower cvae.learning_rate (now {settings.learning_rate:g}) and check the patches for missing values.",
+        watch,
+    )
     return TrainedCvae(model, settings.kl_weight, history)
 
 
@@ -175,41 +184,11 @@ def _check_classes(conditions: int, labels: dict[str, Ints]) -> None:
         raise InputError(problems)
 
 
-def _used(pixels: Floats, labels: Ints, conditions: int) -> tuple[Tensor, Tensor]:
+def _used(pixels: PixelRows, labels: Ints, conditions: int) -> tuple[Tensor, Tensor]:
     """The patches a model with so many conditions learns from, and their classes (n,)."""
-    used = labels < max(conditions, 1)
-    return _inner(pixels[used]), torch.as_tensor(labels[used], dtype=torch.int64)
-
-
-def _fit(
-    model: Autoencoder,
-    train: tuple[Tensor, Tensor],
-    tune: tuple[Tensor, Tensor],
-    settings: CvaeSettings,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> tuple[Epoch, ...]:
-    """Train until the tuning loss no longer falls, and leave the best epoch's weights in the model."""
-    optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
-    history: list[Epoch] = []
-    best_loss, best_epoch, best_state = math.inf, 0, {}
-    for number in range(1, settings.max_epochs + 1):
-        begin = time.perf_counter()
-        train_loss = _train_epoch(model, optimiser, train, settings, rng, generator)
-        with torch.inference_mode():
-            tune_loss = model.bound(*tune, settings.kl_weight).mean().item()
-        _check_loss(number, train_loss, tune_loss, settings)
-        if tune_loss < best_loss:
-            best_loss, best_epoch = tune_loss, number
-            best_state = {key: value.clone() for key, value in model.state_dict().items()}
-        history.append(Epoch(number, train_loss, tune_loss, time.perf_counter() - begin))
-        if on_epoch is not None:
-            on_epoch(history[-1])
-        if number - best_epoch >= PATIENCE:
-            break
-    model.load_state_dict(best_state)
-    return tuple(history)
+    used = np.flatnonzero(labels < max(conditions, 1))
+    blocks = [_inner(pixels[used[start : start + SHRUNK_AT_A_TIME]]) for start in range(0, len(used), SHRUNK_AT_A_TIME)]
+    return torch.cat(blocks), torch.as_tensor(labels[used], dtype=torch.int64)
 
 
 def _train_epoch(
@@ -217,10 +196,10 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     train: tuple[Tensor, Tensor],
     settings: CvaeSettings,
-    rng: np.random.Generator,
-    generator: torch.Generator,
+    randomness: Randomness,
 ) -> float:
     """Learn from every patch once, and set the noise level to this epoch's; the mean loss."""
+    rng, generator = randomness.rng, randomness.generator
     patches, classes = train
     total_loss, total_squares, n, count = 0.0, 0.0, len(patches), patches[0].numel()
     for rows in np.array_split(rng.permutation(n), math.ceil(n / settings.batch_size)):
@@ -239,13 +218,10 @@ def _train_epoch(
     return total_loss / n
 
 
+def _tune_loss(model: Autoencoder, tune: tuple[Tensor, Tensor], settings: CvaeSettings) -> float:
+    with torch.inference_mode():
+        return model.bound(*tune, settings.kl_weight).mean().item()
+
+
 def _noise(mean_square: Tensor) -> Tensor:
     return mean_square.sqrt().clamp(min=SMALLEST_NOISE)
-
-
-def _check_loss(number: int, train_loss: float, tune_loss: float, settings: CvaeSettings) -> None:
-    if math.isfinite(train_loss) and math.isfinite(tune_loss):
-        return
-    found = f"training loss {train_loss:g}, tuning loss {tune_loss:g} in epoch {number}"
-    remedy = f"Lower cvae.learning_rate (now {settings.learning_rate:g}) and check the patches for missing values."
-    raise InputError(Problem("cvae", "the loss is no longer a number", found, "finite losses", remedy))

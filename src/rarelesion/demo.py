@@ -1,8 +1,10 @@
 """The demonstration: a synthetic cohort as real DICOM, and the study on it, with settings that fit a laptop's coffee
 break. The numbers mean nothing clinically."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from rarelesion.planning import Plan
 from rarelesion.recipes import PAPER_BACKBONES, PAPER_SUFFIXES
 from rarelesion.settings import (
     CvaeSettings,
@@ -37,8 +39,13 @@ def demo_settings(quick: bool) -> Settings:
     )
 
 
-def run_demo(folder: Path, quick: bool, progress: Progress) -> Path:
-    """Make the cohort in `folder`/cohort unless it is there, run the study on it in `folder`/run, and give that."""
+def run_demo(
+    folder: Path, quick: bool, progress: Progress, on_plan: Callable[[Plan], None] = lambda plan: None
+) -> Path:
+    """Make the cohort in `folder`/cohort unless it is there, run the study on it in `folder`/run, and give that.
+
+    `on_plan` is told how long the study will take before it starts.
+    """
     cohort = folder / "cohort" / "cohort.csv"
     if not cohort.exists():
         n_benign, n_malignant = QUICK_CASES if quick else PAPER_CASES
@@ -48,7 +55,6 @@ def run_demo(folder: Path, quick: bool, progress: Progress) -> Path:
             n_malignant,
             on_case=lambda done, total: progress("Drawing the synthetic cohort", "", done, total),
         )
-    run_study(
-        cohort, folder / "run", demo_settings(quick), cohort.with_name("readers.csv"), progress, default_workers()
-    )
+    settings, readers = demo_settings(quick), cohort.with_name("readers.csv")
+    run_study(cohort, folder / "run", settings, readers, progress, default_workers(), on_plan=on_plan)
     return folder / "run"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from rarelesion import cvae, store, training, weights
 from rarelesion.backbones import BACKBONES, Backbone, set_style
+from rarelesion.checkpoint import Checkpoint
 from rarelesion.errors import InputError, Problem
 from rarelesion.pretraining import pretrain
 from rarelesion.recipes import Recipe
 from rarelesion.settings import Settings
 from rarelesion.texture import TEXTURES, procedural_texture
-from rarelesion.types import Embeddings, Epoch, Patches, Split
+from rarelesion.types import Embeddings, Epoch, Patches, PatchRows, Split
 
 OnEpoch = Callable[[Epoch], None]
 START = "start-"
@@ -95,6 +96,7 @@ def _fit_classifier(
     if path.exists():
         network = restore_classifier(path, job.backbone)
     else:
+        checkpoint = Checkpoint(path.with_name("checkpoint.safetensors"))
         network = training.train_network(
             material.starts[job.backbone],
             *_part(material, job.split.train),
@@ -103,13 +105,14 @@ def _fit_classifier(
             settings=settings.training,
             alpha=settings.training.alpha if job.l2 else None,
             seed=job_seed(settings.seed, job),
-            on_epoch=on_epoch,
+            watch=checkpoint.watch(on_epoch),
             textures_per_case=settings.textures.per_case,
         )
         store.write_history(path.with_name("history.csv"), network.history)
         alpha = repr(settings.training.alpha) if job.l2 else ""
         weights.save_state(path, network.state(), {"alpha": alpha, "style": network.backbone.style})
-    return training.embed(network, material.patches.pixels)
+        checkpoint.remove()
+    return training.embed(network, material.patches.pixels, settings.training)
 
 
 def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
@@ -149,23 +152,26 @@ def _fit_cvae(
     if path.exists():
         model = restore_cvae(path)
     else:
+        checkpoint = Checkpoint(path.with_name("checkpoint.safetensors"))
         model = cvae.train_cvae(
             *_part(material, job.split.train),
             *_part(material, job.split.tune),
             settings=material.settings.cvae,
             seed=job_seed(material.settings.seed, job),
-            on_epoch=on_epoch,
+            watch=checkpoint.watch(on_epoch),
         )
         store.write_history(path.with_name("history.csv"), model.history)
         weights.save_state(path, model.state(), {})
+        checkpoint.remove()
     latents, scores = cvae.score_cvae(model, material.patches.pixels)
     return latents, scores.astype(np.float32)[:, None]
 
 
-def _part(material: Material, case_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _part(material: Material, case_ids: Sequence[str]) -> tuple[PatchRows, NDArray[np.int64]]:
     row_of = {case_id: row for row, case_id in enumerate(material.patches.case_ids)}
     labels = np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64)
-    return material.patches.pixels[[row_of[case_id] for case_id in case_ids]], labels
+    rows = np.array([row_of[case_id] for case_id in case_ids], dtype=np.int64)
+    return PatchRows(material.patches.pixels, rows), labels
 
 
 def starting_backbone(
@@ -196,6 +202,18 @@ def starting_backbone(
     return _pretrained(folder, name, settings, on_progress), "trained on procedural textures in this run"
 
 
+def is_to_be_taught(folder: Path, name: str, settings: Settings) -> bool:
+    """Whether `starting_backbone` has yet to train a backbone on textures, which takes its time."""
+    source = settings.weights.source
+    from_file = name in settings.weights.files or source == "imagenet"
+    from_file = from_file or (source == "auto" and weights.find_cached(name) is not None)
+    return not from_file and not _start_path(folder, name).exists()
+
+
+def _start_path(folder: Path, name: str) -> Path:
+    return folder / "networks" / f"{START}{name}" / "weights.safetensors"
+
+
 def _official_file(name: str) -> weights.OfficialFile:
     try:
         return weights.official_file(name)
@@ -209,12 +227,12 @@ def _official_file(name: str) -> weights.OfficialFile:
 def _pretrained(
     folder: Path, name: str, settings: Settings, on_progress: Callable[[str, float, float], None]
 ) -> Backbone:
-    path = folder / "networks" / f"{START}{name}" / "weights.safetensors"
+    path = _start_path(folder, name)
     if not path.exists():
         side = settings.images.side_px
         backbone = pretrain(
             name,
-            lambda n, rng: _texture_lesson(n, side, rng),
+            lambda n, rng: texture_lesson(n, side, rng),
             classes=len(TEXTURES),
             images=settings.weights.pretrain_images,
             side_px=side,
@@ -226,22 +244,8 @@ def _pretrained(
         return weights.load_backbone(name, path)
 
 
-def _texture_lesson(n: int, side_px: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def texture_lesson(n: int, side_px: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Procedural textures (n, 3, side, side) in 0..1 and which material each is (n,)."""
     kinds = rng.integers(len(TEXTURES), size=n)
     grey = np.stack([procedural_texture(int(kind), rng, side_px) for kind in kinds])
     return np.repeat(grey[:, None], 3, axis=1), kinds
-
-
-def seconds_per_image(name: str, start: Backbone | None, side_px: int, settings: Settings) -> float:
-    """Seconds one training image costs on this machine, from a few timed steps; `start` is None for the CVAE."""
-    epochs: list[Epoch] = []
-    rng = np.random.default_rng(0)
-    n = 2 * ((settings.cvae.batch_size if start is None else settings.training.resolved().batch_size) or 1)
-    pixels = rng.random((n, 3, side_px, side_px), dtype=np.float32)
-    sets = pixels, np.arange(n) % 2, pixels[:2], np.arange(2)
-    if start is None:
-        cvae.train_cvae(*sets, settings=replace(settings.cvae, max_epochs=2), seed=0, on_epoch=epochs.append)
-    else:
-        timed = replace(settings.training, max_epochs=2)
-        training.train_network(start, *sets, None, timed, alpha=None, seed=0, on_epoch=epochs.append)
-    return min(epoch.seconds for epoch in epochs) / n

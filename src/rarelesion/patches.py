@@ -1,37 +1,77 @@
 """From a cohort to the network's input: every case's images read and its lesion cut out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rarelesion import store
 from rarelesion.crop import cut_patch, resolve_channels
 from rarelesion.errors import InputError, Problem
 from rarelesion.images import load_roi, read_image
 from rarelesion.settings import ImageSettings
 from rarelesion.types import Case, Cohort, Image, Patches, Roi
 
+OnCase = Callable[[int, int], None]
+"""Told how many cases are done, of how many."""
 
-def load_patches(cohort: Cohort, settings: ImageSettings, on_case: Callable[[int, int], None] | None = None) -> Patches:
+
+def load_patches(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None = None) -> Patches:
     """Read all images of a cohort and cut out the lesions, in the order of its cases.
 
     `on_case` is told after each case how many are done, of how many. Raises InputError with the problems of all
     cases, each naming its case and sequence, after every case has been tried.
     """
+    pixels = np.empty(_shape(cohort, settings), dtype=np.float32)
+    for row, patch in enumerate(_cut_cases(cohort, settings, on_case)):
+        pixels[row] = patch
+    return Patches(pixels, _case_ids(cohort))
+
+
+def write_patches(path: Path, cohort: Cohort, settings: ImageSettings, on_case: OnCase | None = None) -> Patches:
+    """As `load_patches`, for any number of cases: each patch goes into an array file, from which all are then mapped.
+
+    The file is the caller's to remove. Raises InputError also where the disk has too little room.
+    """
+    store.start_array(path, _shape(cohort, settings))
+    for patch in _cut_cases(cohort, settings, on_case):
+        store.append_row(path, patch)
+    return Patches(store.map_array(path), _case_ids(cohort), path)
+
+
+def without_pixels(patches: Patches) -> Patches:
+    """Mapped patches as they go to another process, which uses `mapped`; those in memory go with their pixels."""
+    return patches if patches.file is None else replace(patches, pixels=np.empty((0,), dtype=np.float32))
+
+
+def mapped(patches: Patches) -> Patches:
+    """What `without_pixels` gave, with its pixels mapped from the file; InputError where it is gone."""
+    return patches if patches.file is None else replace(patches, pixels=store.map_array(patches.file))
+
+
+def _shape(cohort: Cohort, settings: ImageSettings) -> tuple[int, int, int, int]:
+    return len(cohort.cases), 3, settings.side_px, settings.side_px
+
+
+def _case_ids(cohort: Cohort) -> tuple[str, ...]:
+    return tuple(case.case_id for case in cohort.cases)
+
+
+def _cut_cases(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None) -> Iterator[NDArray[np.float32]]:
+    """The patches of the usable cases; at the end InputError with the problems of the others."""
     channels = resolve_channels(cohort.sequences, settings.channels)
-    pixels: list[NDArray[np.float32]] = []
     problems: list[Problem] = []
     for done, case in enumerate(cohort.cases, start=1):
         try:
-            pixels.append(cut_case(case, channels, settings))
+            yield cut_case(case, channels, settings)
         except InputError as error:
             problems += error.problems
         if on_case is not None:
             on_case(done, len(cohort.cases))
     if problems:
         raise InputError(problems)
-    return Patches(np.stack(pixels), tuple(case.case_id for case in cohort.cases))
 
 
 def cut_case(case: Case, channels: dict[str, str], settings: ImageSettings) -> NDArray[np.float32]:

@@ -164,19 +164,21 @@ def _recipe(settings: Settings, name: str | None) -> Recipe:
     return parse_recipe(chosen, tuple(BACKBONES), tuple(DETECTORS))
 
 
-def _embed(folder: Path, job: NetworkJob, patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _embed(
+    folder: Path, job: NetworkJob, settings: Settings, patches: Patches
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Embeddings (n, dim) and logits (n, classes) of the new cases."""
     path = folder / "networks" / job.id / "weights.safetensors"
     if not path.exists():
         raise InputError(Problem(str(path), "is missing", remedy=made_anew(path)))
     if job.backbone != "cvae":
-        return training.embed(restore_classifier(path, job.backbone), patches.pixels)
+        return training.embed(restore_classifier(path, job.backbone), patches.pixels, settings.training)
     vectors, scores = cvae.score_cvae(restore_cvae(path), patches.pixels)
     return vectors, scores.astype(np.float32)[:, None]
 
 
 def _read_fold(folder: Path, job: NetworkJob, recipe: Recipe, settings: Settings, patches: Patches) -> _Fold:
-    vectors, logits = _embed(folder, job, patches)
+    vectors, logits = _embed(folder, job, settings, patches)
     known = store.read_embeddings(folder / "embeddings" / f"{job.id}.npz")
     scorer = fit_scorer(recipe, known, settings.detectors)
     tune = known.parts == "tune"

@@ -1,6 +1,6 @@
 """From embeddings to scores: waist 1 to waist 2, in seconds and without images or torch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,12 @@ def texture_probability(logits: Floats) -> NDArray[np.float64]:
 
 
 def score_recipe(
-    recipe: Recipe, splits: Sequence[Embeddings], patient_of: Mapping[str, str], settings: DetectorSettings
+    recipe: Recipe, splits: Iterable[Embeddings], patient_of: Mapping[str, str], settings: DetectorSettings
 ) -> Scores:
-    """Score the tuning and test cases of every split by one recipe; `splits` are the embeddings of its network."""
+    """Score the tuning and test cases of every split by one recipe; `splits` are the embeddings of its network.
+
+    They are taken one by one: an iterator that reads them has one network's at a time in memory.
+    """
     parts = [_score_split(recipe, embeddings, patient_of, settings) for embeddings in splits]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Scores(recipe=recipe.name, **columns)

@@ -7,14 +7,15 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, fields
 from importlib.metadata import version
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,12 @@ KEPT_COLUMNS = ("synthetic", "subtype", "sex", "age", "scanner", "field_strength
 """Columns of the cohort that say nothing of who the patient is; others are kept only where the settings name them."""
 
 PACKAGES = ("rarelesion", "numpy", "scipy", "scikit-learn", "torch", "SimpleITK", "pydicom", "matplotlib")
+HASHED_ROWS = 64
+"""Of an array at a time: some 40 MB of the largest patches."""
 SCORE_COLUMNS = ("recipe", "repeat", "fold", "part", "case_id", "patient_id", "label", "score")
 
 
+GO_ON = "Free some space or choose another folder, then give the same command again: it goes on where it stopped."
 MADE_ANEW = "Put back a copy, or remove it and give the study's command again: it is made anew."
 
 
@@ -40,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises InputError where the disk refuses (full, read-only); the old file then stays as it was.
     """
-    try:
+    with _heeding_the_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
@@ -50,15 +54,30 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _heeding_the_disk(path: Path) -> Iterator[None]:
+    """What the disk refuses within the block comes as an InputError that says how to go on."""
+    try:
+        yield
     except OSError as error:
-        raise InputError(
-            Problem(
-                where=str(path),
-                what=f"cannot be written: {error.strerror or error}",
-                remedy="Free some space or choose another folder, then give the same command again: "
-                "it goes on where it stopped.",
-            )
-        ) from None
+        raise InputError(Problem(str(path), f"cannot be written: {error.strerror or error}", remedy=GO_ON)) from None
+
+
+@contextmanager
+def needed_within(path: Path) -> Iterator[Path]:
+    """Give the path of a file that is of use within the block only: it is removed when the block ends, however it ends.
+
+    One left by a run that was killed is removed before. InputError where that is refused.
+    """
+    with _heeding_the_disk(path):
+        remove(path)
+    try:
+        yield path
+    finally:
+        with suppress(PermissionError):  # Windows keeps what a traceback still maps: the next start removes it
+            remove(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -115,8 +134,47 @@ def file_sha256(path: Path) -> str:
 
 
 def array_sha256(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's values in C order."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    """SHA-256 of an array's values in C order, some rows at a time: a mapped array is never whole in memory."""
+    digest = hashlib.sha256()
+    for start in range(0, len(array), HASHED_ROWS):
+        digest.update(array[start : start + HASHED_ROWS].tobytes())
+    return digest.hexdigest()
+
+
+def start_array(path: Path, shape: tuple[int, ...]) -> None:
+    """Begin an array file (`.npy`, float32) of this shape, whose rows `append_row` adds one by one.
+
+    It grows by writing, not through a map: where a disk fills up, a written map ends the process without a word.
+    Raises InputError where the disk refuses or has no room for all rows.
+    """
+    with _heeding_the_disk(path):
+        free, needed = shutil.disk_usage(path.parent).free, 4 * math.prod(shape)
+        if needed > free:
+            expected = f"{needed / 1e9:.1f} GB for the patches, as long as the study runs"
+            raise InputError(
+                Problem(str(path.parent), "the disk has too little room", f"{free / 1e9:.1f} GB", expected, GO_ON)
+            )
+        with path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+
+
+def append_row(path: Path, row: NDArray[np.float32]) -> None:
+    """Add a row to a file begun by `start_array`; InputError where the disk refuses."""
+    with _heeding_the_disk(path), path.open("ab") as file:
+        file.write(row.astype("<f4", copy=False).tobytes())
+
+
+def map_array(path: Path) -> NDArray[np.float32]:
+    """A finished array file as a read-only map: its rows come from the disk when they are read.
+
+    Raises InputError where the file is missing or has not all its rows.
+    """
+    try:
+        return np.load(path, mmap_mode="r")
+    except (EOFError, OSError, ValueError) as error:
+        remedy = "Give the same command again: the patches are cut anew."
+        raise InputError(Problem(str(path), f"cannot be read: {error}", remedy=remedy)) from None
 
 
 def write_cohort(path: Path, cases: Sequence[Case], subgroups: Sequence[str]) -> None:
@@ -187,9 +245,9 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
 
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
     """Write waist 1 of one network as `.npz`: plain arrays, readable with ``numpy.load`` and no pickle."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{item.name: getattr(embeddings, item.name) for item in fields(embeddings)})
-    write_bytes(path, buffer.getvalue())
+    content = {item.name: getattr(embeddings, item.name) for item in fields(embeddings)}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **content)
 
 
 def read_embeddings(path: Path) -> Embeddings:
@@ -301,7 +359,7 @@ def _score_problems(table: Mapping[str, NDArray[np.str_]], where: str) -> Iterat
 
 def _is_finite(text: str) -> bool:
     try:
-        return isfinite(float(text))
+        return math.isfinite(float(text))
     except ValueError:
         return False
 

@@ -1,7 +1,8 @@
 """The main job: from a cohort to scores, in a run folder that can be stopped and gone on with at any moment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,18 +10,21 @@ import numpy as np
 
 from rarelesion import store
 from rarelesion.backbones import BACKBONES
+from rarelesion.budget import Budget, plan_within
 from rarelesion.checks import find_suspicions
+from rarelesion.claim import check_inputs, claim_folder, going_on, planning_notes
 from rarelesion.cohort import read_cohort, read_ratings
-from rarelesion.config import flat_settings, read_settings, settings_toml
+from rarelesion.config import settings_toml
 from rarelesion.crop import resolve_channels
-from rarelesion.detectors import DETECTORS
 from rarelesion.errors import InputError, Problem
 from rarelesion.figures import patch_examples
-from rarelesion.fitting import Material, NetworkJob, network_jobs, seconds_per_image, starting_backbone
+from rarelesion.fitting import Material, NetworkJob, network_jobs, starting_backbone
 from rarelesion.materials import read_materials
-from rarelesion.patches import load_patches
+from rarelesion.pace import ThisMachine
+from rarelesion.patches import write_patches
+from rarelesion.planning import Plan, forecast, most_epochs, parse_recipes, plan_study
 from rarelesion.readers import reader_scores
-from rarelesion.recipes import PAPER_RECIPES, READER_PREFIX, Recipe, parse_recipe
+from rarelesion.recipes import PAPER_RECIPES, READER_PREFIX, Recipe
 from rarelesion.results import write_figure
 from rarelesion.scoring import score_recipe
 from rarelesion.settings import Settings, TextureSettings
@@ -29,6 +33,9 @@ from rarelesion.texture import crop_textures, texture_set
 from rarelesion.types import Cohort, Patches, Scores, Split
 from rarelesion.workers import train_all
 
+PATCHES = ".patches.npy.part"
+"""Where in its folder a running study keeps the patches: out of the memory, and removed when it ends."""
+KEPT_PLAN = "This run goes on as it was planned when it began: --budget changes nothing in it."
 TEXTURE_POOL = 600
 """Texture patches an epoch's are drawn from: some ten of each procedural material."""
 
@@ -37,19 +44,6 @@ class Progress(Protocol):
     """Told how far a stage is: `done` of `total`, in seconds where the stage is training."""
 
     def __call__(self, stage: str, detail: str, done: float, total: float) -> None: ...
-
-
-def parse_recipes(settings: Settings) -> tuple[Recipe, ...]:
-    """The recipes the settings name (none named: the paper's sixteen), every wrong one reported at once."""
-    recipes, problems = [], []
-    for name in dict.fromkeys(settings.recipes or PAPER_RECIPES):
-        try:
-            recipes.append(parse_recipe(name, tuple(BACKBONES), tuple(DETECTORS)))
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return tuple(recipes)
 
 
 def _check_words(settings: Settings) -> None:
@@ -79,40 +73,65 @@ def run_study(
     readers_path: Path | None,
     progress: Progress,
     workers: int = 1,
+    budget: Budget | None = None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> None:
     """Train, embed, detect and score: writes everything in the run folder up to scores.csv.
 
-    A second call on the same folder goes on where the first stopped; recipes may be added, any other setting must be
-    the same. `workers` networks are trained side by side, a process each. Raises InputError on bad input before
-    anything is trained.
+    Before that the machine is timed and `on_plan` told what is left to do and how long it takes; a study that begins
+    is first made to fit the `budget`. A second call on the same folder goes on where the first stopped, with the
+    settings of the first; recipes may be added, any other setting that is named must be the same. `workers` networks
+    are trained side by side, a process each. Raises InputError on bad input before anything is trained.
     """
     _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
-    settings = _claim_folder(folder, _resolved(settings, cohort))
+    plan = _plan(folder, _resolved(settings, cohort), cohort, workers, budget, progress)
+    settings = plan.settings
+    store.write_text(folder / "study.toml", settings_toml(settings))
     recipes = parse_recipes(settings)
     splits = _splits(folder, cohort, settings)
     readers = reader_scores(ratings, cohort, splits) if ratings else _stored_readers(folder)
-    patches = load_patches(cohort, settings.images, lambda done, total: progress("Reading images", "", done, total))
     inputs = {
         "seed": settings.seed,
         "cohort_sha256": store.file_sha256(cohort_path),
         "readers_sha256": store.file_sha256(readers_path) if readers_path else None,
-        "patches_sha256": store.array_sha256(patches.pixels),
+        **planning_notes(folder, plan),
     }
-    _check_inputs(folder, inputs)
-    cases = list(zip(cohort.cases, patches.pixels, strict=True))
-    findings = find_suspicions(cohort, cases, settings.split.folds)
+    if plan.left:
+        on_plan(plan)
+    jobs = network_jobs(recipes, splits)
+    with store.needed_within(folder / PATCHES) as path:
+        _make_networks(path, folder, cohort, inputs, jobs, plan, progress)
+    scores = _score(folder, recipes, jobs, cohort, settings, progress)
+    store.write_scores(folder / "scores.csv", [*scores, *readers])
+
+
+def _make_networks(
+    path: Path,
+    folder: Path,
+    cohort: Cohort,
+    inputs: dict[str, Any],
+    jobs: Sequence[NetworkJob],
+    plan: Plan,
+    progress: Progress,
+) -> None:
+    """All that needs pixels, which lie in the file `path`.
+
+    No name for them may outlive this call: Windows removes no file that is mapped.
+    """
+    settings = plan.settings
+    patches = write_patches(path, cohort, settings.images, partial(progress, "Reading images", ""))
+    inputs = {**inputs, "patches_sha256": store.array_sha256(patches.pixels)}
+    check_inputs(folder, inputs)
+    findings = find_suspicions(cohort, zip(cohort.cases, patches.pixels, strict=True), settings.split.folds)
     store.write_json(folder / "findings.json", [asdict(finding) for finding in findings])
     store.write_cohort(folder / "cohort.csv", cohort.cases, settings.cohort.subgroups)
-    jobs = network_jobs(recipes, splits)
     material, origins = _material(folder, cohort, patches, jobs, settings, progress)
     some_textures = material.textures if len(material.textures) else None
     write_figure(folder, "patches", patch_examples(patches, cohort.labels, textures=some_textures))
     store.write_provenance(folder / "provenance.json", {**inputs, "weights": origins})
-    _train(folder, jobs, material, workers, progress)
-    scores = _score(folder, recipes, jobs, cohort, settings, progress)
-    store.write_scores(folder / "scores.csv", [*scores, *readers])
+    _train(folder, plan, material, progress)
 
 
 def _stored_readers(folder: Path) -> tuple[Scores, ...]:
@@ -133,51 +152,27 @@ def _resolved(settings: Settings, cohort: Cohort) -> Settings:
     )
 
 
-def _claim_folder(folder: Path, settings: Settings) -> Settings:
-    """Make the run folder, or check that the run in it is this one; give the settings with all recipes of both.
-
-    A run that has made no network yet is begun anew: it was stopped by wrong input, and the settings may be the cure.
-    """
-    path = folder / "study.toml"
-    if path.exists() and not any((folder / "networks").glob("*/*.safetensors")):
-        for name in ("splits.json", "provenance.json"):
-            store.remove(folder / name)
-    elif path.exists():
-        stored = read_settings(path)
-        _check_settings(path, flat_settings(stored), flat_settings(settings))
-        settings = replace(settings, recipes=tuple(dict.fromkeys(stored.recipes + settings.recipes)))
-    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        what = "is a file" if folder.is_file() else "is not empty and holds no run"
-        raise InputError(Problem(str(folder), what, expected="a new folder or a run's", remedy="Choose another --out."))
-    store.write_text(path, settings_toml(settings))
-    return settings
-
-
-def _check_settings(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    problems = [
-        Problem(f"{path}: {key}", "differs from the run in this folder", repr(wanted[key]), repr(stored[key]))
-        for key in wanted
-        if key != "recipes" and wanted[key] != stored[key]
-    ]
-    if problems:
-        remedy = "Choose another --out for other settings, or repeat the ones of this run to go on with it."
-        raise InputError([*problems[:-1], replace(problems[-1], remedy=remedy)])
-
-
-def _check_inputs(folder: Path, inputs: dict[str, Any]) -> None:
-    path = folder / "provenance.json"
-    if not path.exists():
-        return
-    stored = store.read_provenance(path)
-    for key, what in (("cohort_sha256", "the cohort"), ("patches_sha256", "the pixels of the lesions")):
-        if stored.get(key) != inputs[key]:
-            raise InputError(
-                Problem(
-                    str(folder),
-                    f"{what} changed since this run began",
-                    remedy="Choose another --out: one run holds one cohort.",
-                )
-            )
+def _plan(
+    folder: Path, asked: Settings, cohort: Cohort, workers: int, budget: Budget | None, progress: Progress
+) -> Plan:
+    """What is to be done: as asked where the study begins, as stored where it goes on, with the recipes of both."""
+    stage = "Timing this machine"
+    machine = ThisMachine(folder, lambda what: progress(stage, what, 0, 1))
+    stored = claim_folder(folder)
+    if stored is not None:
+        settings = going_on(folder / "study.toml", stored, asked, budget.free(asked, cohort) if budget else set())
+        done = {path.stem for path in (folder / "embeddings").glob("*.npz")}
+        trained = {path.parent.name for path in (folder / "networks").glob("*/weights.safetensors")}
+        splits = _splits(folder, cohort, settings)
+        plan = forecast(settings, cohort, splits, machine, workers, done, trained)
+        plan = replace(plan, reason=KEPT_PLAN if budget else "")
+    elif budget is not None:
+        plan = plan_within(budget, asked, cohort, machine, workers)
+    else:
+        plan = plan_study(asked, cohort, machine, workers)
+    if plan.left:
+        progress(stage, "", 1, 1)
+    return plan
 
 
 def _splits(folder: Path, cohort: Cohort, settings: Settings) -> tuple[Split, ...]:
@@ -224,50 +219,26 @@ def texture_pool(settings: TextureSettings, side_px: int, seed: int) -> np.ndarr
     return crop_textures(images, len(images), side_px, seed)
 
 
-def _train(folder: Path, jobs: Sequence[NetworkJob], material: Material, workers: int, progress: Progress) -> None:
+def _train(folder: Path, plan: Plan, material: Material, progress: Progress) -> None:
     """Train what is not done yet, the longest first, and tell how far that is in seconds of this machine.
 
     A network's share is its epochs of the most it may take: the time left is what it would be without early stops.
     """
-    left = [job for job in jobs if not (folder / "embeddings" / f"{job.id}.npz").exists()]
-    if not left:
+    if not plan.left:
         return
-    expected = _expected_seconds(left, material)
-    most = {job.id: _most_epochs(job, material.settings) for job in left}
+    expected, total, count = plan.seconds_of, sum(plan.seconds_of.values()), len(plan.left)
+    most = {job.id: most_epochs(job, plan.settings) for job in plan.left}
     share = dict.fromkeys(expected, 0.0)
 
     def on_epoch(job_id: str, number: int) -> None:
         done = sum((folder / "embeddings" / f"{name}.npz").exists() for name in share)
         share[job_id] = number / most[job_id]
         seconds = sum(share[name] * expected[name] for name in share)
-        progress("Training", f"{job_id}, {done} of {len(left)} networks done", seconds, sum(expected.values()))
+        progress("Training", f"{job_id}, {done} of {count} networks done", seconds, total)
 
-    longest_first = sorted(left, key=lambda job: -expected[job.id])
-    train_all(folder, longest_first, material, min(workers, len(jobs)), on_epoch)
-    progress("Training", f"{len(left)} networks done", sum(expected.values()), sum(expected.values()))
-
-
-def _most_epochs(job: NetworkJob, settings: Settings) -> int:
-    most = settings.cvae.max_epochs if job.backbone == "cvae" else settings.training.resolved().max_epochs
-    assert most is not None
-    return most
-
-
-def _expected_seconds(jobs: Sequence[NetworkJob], material: Material) -> dict[str, float]:
-    """Job id -> the most seconds it will take, from a few timed training steps of each kind of network."""
-    side = material.settings.images.side_px
-    timed = {
-        name: seconds_per_image(name, material.starts.get(name), side, material.settings)
-        for name in dict.fromkeys(job.backbone for job in jobs)
-    }
-    per_case = material.settings.textures.per_case
-    return {
-        job.id: timed[job.backbone]
-        * len(job.split.train)
-        * (1 + per_case * job.texture)
-        * _most_epochs(job, material.settings)
-        for job in jobs
-    }
+    longest_first = sorted(plan.left, key=lambda job: -expected[job.id])
+    train_all(folder, longest_first, material, plan.workers, plan.threads, on_epoch)
+    progress("Training", f"{count} networks done", total, total)
 
 
 def _score(
@@ -282,7 +253,8 @@ def _score(
     scores = []
     for number, recipe in enumerate(recipes, start=1):
         ids = [job.id for job in jobs if job.network == recipe.network]
-        embeddings = [store.read_embeddings(folder / "embeddings" / f"{job_id}.npz") for job_id in ids]
+        # One by one: those of all splits of 10,000 cases would fill the memory.
+        embeddings = (store.read_embeddings(folder / "embeddings" / f"{job_id}.npz") for job_id in ids)
         scores.append(score_recipe(recipe, embeddings, patient_of, settings.detectors))
         progress("Scoring", recipe.name, number, len(recipes))
     return scores

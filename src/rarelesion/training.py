@@ -8,9 +8,10 @@ the embedding handed to the detectors is the one of length alpha, which the last
 
 import copy
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,14 +21,26 @@ from torch.nn import functional
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from rarelesion.augment import augment, mix_up
-from rarelesion.backbones import Backbone, freeze_first, set_batch_norm
+from rarelesion.backbones import Backbone, absorb_batch_norm, freeze_first
+from rarelesion.epochs import Course, Randomness, Watch, run_epochs
 from rarelesion.errors import InputError, Problem
+from rarelesion.execution import Executor
 from rarelesion.losses import SMALLEST_LENGTH, Head, class_weights, soft_cross_entropy
 from rarelesion.settings import TrainingSettings
-from rarelesion.types import CLASSES, Epoch, Floats, Ints
+from rarelesion.types import CLASSES, Epoch, Ints
 
 TEXTURE = CLASSES.index("texture")
 EVALUATION_BATCH = 32
+CHECKED_AT_A_TIME = 256
+IN_FLOAT32 = TrainingSettings(precision="float32")
+
+
+class PixelRows(Protocol):
+    """Patches of which some rows at a time are fetched: an array, or a view of one that stays on the disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Ints | slice, /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,37 +62,46 @@ class TrainedNetwork:
 class _Pool:
     """What an epoch draws from: the tumours first, then the textures."""
 
-    pixels: Tensor
+    tumours: PixelRows
+    textures: PixelRows
     targets: Tensor
     """(n, classes), one-hot."""
-    tumours: int
     textures_an_epoch: int
 
     def draw(self, rng: np.random.Generator) -> Ints:
         """Rows of one epoch in random order: every tumour, and textures drawn anew."""
-        available = len(self.pixels) - self.tumours
-        wanted = self.textures_an_epoch
-        drawn = self.tumours + rng.choice(available, wanted, replace=wanted > available) if wanted else []
-        return rng.permutation(np.concatenate([np.arange(self.tumours), drawn]).astype(np.int64))
+        available, wanted = len(self.textures), self.textures_an_epoch
+        drawn = len(self.tumours) + rng.choice(available, wanted, replace=wanted > available) if wanted else []
+        return rng.permutation(np.concatenate([np.arange(len(self.tumours)), drawn]).astype(np.int64))
+
+    def pixels(self, rows: Ints) -> Tensor:
+        """(n, 3, side, side), fetched anew."""
+        texture = rows >= len(self.tumours)
+        if not texture.any():
+            return torch.tensor(self.tumours[rows])
+        chosen = self.textures[rows[texture] - len(self.tumours)]
+        result = np.empty((len(rows), *chosen.shape[1:]), dtype=np.float32)
+        result[texture], result[~texture] = chosen, self.tumours[rows[~texture]]
+        return torch.from_numpy(result)
 
     def class_weights(self) -> Tensor:
         """Weights (classes,) with which every class has the same share in an epoch's loss."""
-        tumours = self.targets[: self.tumours].argmax(1).numpy()
+        tumours = self.targets[: len(self.tumours)].argmax(1).numpy()
         textures = np.full(self.textures_an_epoch, TEXTURE)
         return class_weights(np.concatenate([tumours, textures]), self.targets.shape[1])
 
 
 def train_network(
     backbone: Backbone,
-    train_pixels: NDArray[np.float32],
+    train_pixels: PixelRows,
     train_labels: Ints,
-    tune_pixels: NDArray[np.float32],
+    tune_pixels: PixelRows,
     tune_labels: Ints,
-    textures: NDArray[np.float32] | None,
+    textures: PixelRows | None,
     settings: TrainingSettings,
     alpha: float | None,
     seed: int,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    watch: Watch = Watch(),  # noqa: B008
     textures_per_case: float = 1.0,
 ) -> TrainedNetwork:
     """Teach a backbone to tell benign, malignant and (where textures are given) texture patches apart.
@@ -88,8 +110,9 @@ def train_network(
     `textures_per_case` images a training tumour are drawn anew each epoch. `alpha` is the length of the embedding
     under the L2-constrained softmax, None for the plain softmax. The backbone given is copied, not changed. The
     weights returned are those of the epoch with the lowest tuning loss: the cross-entropy of the tuning tumours as
-    they are, not augmented. The same seed gives the same network on the same machine; what `on_epoch` raises passes
-    through. Raises InputError when a set of patches is empty or not finite, or the loss is no longer a number.
+    they are, not augmented. The same seed gives the same network on the same machine, also where the training goes on
+    from a snapshot that `watch` kept; what it raises passes through. Raises InputError when a set of patches is empty
+    or not finite, or the loss is no longer a number.
     """
     settings = settings.resolved()
     _check_pixels({"training": train_pixels, "tuning": tune_pixels, "texture": textures})
@@ -98,31 +121,43 @@ def train_network(
     classes = pool.targets.shape[1]
     network = _assemble(copy.deepcopy(backbone), classes, alpha, head_seed)
     freeze_first(network.backbone, settings.frozen_layers)
-    tuning = torch.tensor(tune_pixels), functional.one_hot(torch.tensor(tune_labels), classes).float()
+    if settings.batch_norm == "frozen":
+        absorb_batch_norm(network.backbone)
+    targets = functional.one_hot(torch.tensor(tune_labels), classes).float()
     trainer = _Trainer(network, settings, pool.class_weights() if settings.class_weights == "balanced" else None)
-    rng, generator = np.random.default_rng(order_seed), torch.Generator().manual_seed(augment_seed)
-    history = _fit(trainer, pool, tuning, rng, generator, on_epoch)
+    randomness = Randomness.seeded(order_seed, augment_seed)
+    assert settings.max_epochs is not None
+    history = run_epochs(
+        Course(trainer.parts, trainer.optimiser, randomness),
+        lambda: (trainer.train_epoch(pool, randomness), trainer.tune_loss(tune_pixels, targets)),
+        settings.max_epochs,
+        settings.patience,
+        f"Lower training.learning_rate (now {settings.learning_rate:g}) or set training.precision to float32.",
+        watch,
+    )
     return TrainedNetwork(network.backbone, network.head, classes, history)
 
 
 def embed(
-    network: TrainedNetwork, pixels: NDArray[np.float32], batch_size: int = EVALUATION_BATCH
+    network: TrainedNetwork,
+    pixels: PixelRows,
+    settings: TrainingSettings = IN_FLOAT32,
+    batch_size: int = EVALUATION_BATCH,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Describe each patch by the numbers before the last layer, and by the last layer's.
 
-    Pixels are (n, 3, side, side) in 0..1. Gives the embeddings (n, dim), of length alpha where the network was
-    trained under the L2-constrained softmax, and the logits (n, classes). Nothing is random, and the batch size
-    changes the numbers by rounding at most.
+    Pixels are (n, 3, side, side) in 0..1; of the settings only the precision is used. Gives the embeddings (n, dim),
+    of length alpha where the network was trained under the L2-constrained softmax, and the logits (n, classes), both
+    in float32. Nothing is random, and the batch size changes the numbers by rounding at most.
     """
     network.backbone.eval()
-    vectors, logits = [], []
+    executor = Executor(network.backbone, choose_precision(settings))
+    vectors, logits = torch.empty(len(pixels), network.backbone.dim), torch.empty(len(pixels), network.classes)
     with torch.inference_mode():
-        for start in range(0, len(pixels), batch_size):
-            batch = torch.tensor(pixels[start : start + batch_size])
-            pooled = network.backbone(batch.contiguous(memory_format=torch.channels_last))
-            vectors.append(_descriptor(network.head, pooled))
-            logits.append(network.head(pooled))
-    return torch.cat(vectors).numpy(), torch.cat(logits).numpy()
+        for rows, batch in _batches(pixels, batch_size):
+            pooled = executor(batch)
+            vectors[rows], logits[rows] = _descriptor(network.head, pooled), network.head(pooled)
+    return vectors.numpy(), logits.numpy()
 
 
 def _descriptor(head: Head, pooled: Tensor) -> Tensor:
@@ -145,6 +180,22 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+@contextmanager
+def left_as_it_was() -> Iterator[None]:
+    """Whatever the block does, the number of threads and the global random numbers are as before when it ends."""
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this processor, fast or not; elsewhere it would take many times longer."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def choose_precision(settings: TrainingSettings) -> torch.dtype:
     """The number format of the convolutions: as set, else bfloat16 where the processor computes in it natively.
 
@@ -157,26 +208,32 @@ def choose_precision(settings: TrainingSettings) -> torch.dtype:
     return torch.bfloat16 if native and torch.backends.mkldnn.is_available() else torch.float32
 
 
-def _check_pixels(sets: dict[str, NDArray[np.float32] | None]) -> None:
+def _check_pixels(sets: dict[str, PixelRows | None]) -> None:
     problems = []
     for name, pixels in sets.items():
         if pixels is None:
             continue
         if len(pixels) == 0:
             problems.append(Problem(f"{name} patches", "there are none", "0 patches", "at least one"))
-        elif not np.isfinite(pixels).all():
-            broken = np.flatnonzero(~np.isfinite(pixels).all(axis=(1, 2, 3)))
+        elif broken := list(_not_numbers(pixels)):
             found = f"NaN or infinity in {len(broken)} of {len(pixels)} patches, first in number {broken[0]}"
             problems.append(Problem(f"{name} patches", "pixels that are not numbers", found, "numbers in 0..1"))
     if problems:
         raise InputError(problems)
 
 
-def _make_pool(pixels: Floats, labels: Ints, textures: Floats | None, per_case: float) -> _Pool:
-    stacked = pixels if textures is None else np.concatenate([pixels, textures])
-    classes = np.concatenate([labels, np.full(len(stacked) - len(labels), TEXTURE)])
+def _not_numbers(pixels: PixelRows) -> Iterator[int]:
+    for start in range(0, len(pixels), CHECKED_AT_A_TIME):
+        finite = np.isfinite(pixels[start : start + CHECKED_AT_A_TIME]).all(axis=(1, 2, 3))
+        yield from (start + np.flatnonzero(~finite)).tolist()
+
+
+def _make_pool(pixels: PixelRows, labels: Ints, textures: PixelRows | None, per_case: float) -> _Pool:
+    of_textures = np.full(0 if textures is None else len(textures), TEXTURE)
+    classes = np.concatenate([labels, of_textures])
     targets = functional.one_hot(torch.tensor(classes), 2 if textures is None else 3).float()
-    return _Pool(torch.tensor(stacked), targets, len(labels), 0 if textures is None else round(per_case * len(labels)))
+    wanted = 0 if textures is None else round(per_case * len(labels))
+    return _Pool(pixels, pixels if textures is None else textures, targets, wanted)
 
 
 def _assemble(backbone: Backbone, classes: int, alpha: float | None, seed: int) -> TrainedNetwork:
@@ -193,83 +250,64 @@ class _Trainer:
     def __init__(self, network: TrainedNetwork, settings: TrainingSettings, class_weights: Tensor | None) -> None:
         self.network, self.settings, self.class_weights = network, settings, class_weights
         self.parts = nn.ModuleList([network.backbone, network.head])
-        self.precision = choose_precision(settings)
-        learnable = [weight for weight in self.parts.parameters() if weight.requires_grad]
+        self.executor = Executor(network.backbone, choose_precision(settings))
+        self.learnable = [weight for weight in self.parts.parameters() if weight.requires_grad]
+        self.flat = [nn.Parameter(_in_memory_order(weight.detach())) for weight in self.learnable]
         assert settings.learning_rate is not None
         # Keras's Adam adds 1e-7 where torch's adds 1e-8.
-        self.optimiser = torch.optim.Adam(learnable, settings.learning_rate, eps=1e-7, fused=True)
+        self.optimiser = torch.optim.Adam(self.flat, settings.learning_rate, eps=1e-7, fused=True)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """(n, classes). The last layer stays in float32: at length alpha bfloat16 would round the logits visibly."""
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            pooled = self.network.backbone(pixels)
-        return self.network.head(pooled.float())
+        return self.network.head(self.executor(pixels))
 
     def step(self, pixels: Tensor, targets: Tensor) -> float:
         """Learn from one batch; the loss before the step."""
         loss = soft_cross_entropy(self.logits(pixels), targets, self.class_weights)
-        self.optimiser.zero_grad()
         loss.backward()
+        for flat, weight in zip(self.flat, self.learnable, strict=True):
+            flat.grad = None if weight.grad is None else _in_memory_order(weight.grad)
+            weight.grad = None
         self.optimiser.step()
         return loss.item()
 
-    def train_epoch(self, pool: _Pool, rng: np.random.Generator, generator: torch.Generator) -> float:
+    def train_epoch(self, pool: _Pool, randomness: Randomness) -> float:
         """Learn from every tumour and as many textures once; the mean loss."""
-        order, size = pool.draw(rng), self.settings.batch_size
+        order, generator, size = pool.draw(randomness.rng), randomness.generator, self.settings.batch_size
         assert size is not None
         self.parts.train()
-        set_batch_norm(self.network.backbone, self.settings.batch_norm or "trained")
-        previous = augment(pool.pixels[order[-1:]], self.settings, generator), pool.targets[order[-1:]]
+        previous = augment(pool.pixels(order[-1:]), self.settings, generator), pool.targets[order[-1:]]
         total = 0.0
         # Batches of nearly equal size: a last batch of one would weigh its patch 16 times, and upset batch norm.
         for rows in np.array_split(order, math.ceil(len(order) / size)):
-            pixels, targets = augment(pool.pixels[rows], self.settings, generator), pool.targets[rows]
+            pixels, targets = augment(pool.pixels(rows), self.settings, generator), pool.targets[rows]
             partners = torch.cat([previous[0], pixels[:-1]]), torch.cat([previous[1], targets[:-1]])
             mixed = mix_up(pixels, targets, *partners, self.settings.mixup, generator)
             total += self.step(*mixed) * len(rows)
             previous = pixels[-1:], targets[-1:]
         return total / len(order)
 
-    def tune_loss(self, pixels: Tensor, targets: Tensor) -> float:
+    def tune_loss(self, pixels: PixelRows, targets: Tensor) -> float:
         """The loss on patches as they are."""
         self.parts.eval()
         with torch.inference_mode():
-            logits = torch.cat([self.logits(batch) for batch in pixels.split(EVALUATION_BATCH)])
+            logits = torch.empty_like(targets)
+            for rows, batch in _batches(pixels, EVALUATION_BATCH):
+                logits[rows] = self.logits(batch)
             return soft_cross_entropy(logits, targets, self.class_weights).item()
 
 
-def _fit(
-    trainer: _Trainer,
-    pool: _Pool,
-    tuning: tuple[Tensor, Tensor],
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> tuple[Epoch, ...]:
-    """Train until the tuning loss no longer falls, and leave the best epoch's weights in the network."""
-    history: list[Epoch] = []
-    best_loss, best_epoch, best_state = math.inf, 0, {}
-    for number in range(1, (trainer.settings.max_epochs or 0) + 1):
-        begin = time.perf_counter()
-        train_loss = trainer.train_epoch(pool, rng, generator)
-        tune_loss = trainer.tune_loss(*tuning)
-        _check_loss(number, train_loss, tune_loss, trainer.settings)
-        if tune_loss < best_loss:
-            best_loss, best_epoch = tune_loss, number
-            best_state = {key: value.clone() for key, value in trainer.parts.state_dict().items()}
-        history.append(Epoch(number, train_loss, tune_loss, time.perf_counter() - begin))
-        if on_epoch is not None:
-            on_epoch(history[-1])
-        if number - best_epoch >= trainer.settings.patience:
-            break
-    trainer.parts.load_state_dict(best_state)
-    return tuple(history)
+def _batches(pixels: PixelRows, size: int) -> Iterator[tuple[slice, Tensor]]:
+    """The patches in their order, and which they are.
+
+    What is computed from them belongs into an array made before: small results kept one by one lie between the large
+    blocks of memory that every batch takes and gives back, which are then not found again: 8 MB a batch, measured.
+    """
+    for start in range(0, len(pixels), size):
+        rows = slice(start, start + size)
+        yield rows, torch.tensor(pixels[rows])
 
 
-def _check_loss(number: int, train_loss: float, tune_loss: float, settings: TrainingSettings) -> None:
-    if math.isfinite(train_loss) and math.isfinite(tune_loss):
-        return
-    found = f"training loss {train_loss:g}, tuning loss {tune_loss:g} in epoch {number}"
-    remedy = f"Lower training.learning_rate (now {settings.learning_rate:g}) or set training.precision to float32."
-    raise InputError(Problem("training", "the loss is no longer a number", found, "finite losses", remedy))
+def _in_memory_order(weight: Tensor) -> Tensor:
+    """A convolution's weight in the order it lies in memory, channels last; any other as it is."""
+    return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight

@@ -105,11 +105,33 @@ class Patches:
     """The network's input: pseudo-colour crops of the lesions."""
 
     pixels: NDArray[np.float32]
-    """(n, 3, side, side), red, green, blue, in 0..1."""
+    """(n, 3, side, side), red, green, blue, in 0..1; in memory, or mapped from `file`."""
     case_ids: tuple[str, ...]
+    file: Path | None = None
+    """The array file the pixels are mapped from: whoever takes them whole takes the memory they were kept out of."""
 
     def __post_init__(self) -> None:
         _freeze_arrays(self)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PatchRows:
+    """Some rows of an array of patches, in any order, fetched only when they are asked for."""
+
+    pixels: NDArray[np.float32]
+    """(n, 3, side, side), in memory or mapped from a file."""
+    rows: Ints
+    """(m,) which of them."""
+
+    def __post_init__(self) -> None:
+        _freeze_arrays(self)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, wanted: Ints | NDArray[np.bool_] | slice) -> NDArray[np.float32]:
+        """(k, 3, side, side), the patches at these of the m places: a copy in memory, to be written at will."""
+        return np.asarray(self.pixels[self.rows[wanted]])
 
 
 @dataclass(frozen=True, slots=True)

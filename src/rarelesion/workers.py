@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -14,13 +15,14 @@ from queue import Empty
 
 from rarelesion.errors import InputError, Problem
 from rarelesion.fitting import Material, NetworkJob, fit_job
-from rarelesion.training import use_threads
+from rarelesion.patches import mapped, without_pixels
+from rarelesion.training import left_as_it_was, use_threads
 from rarelesion.types import Epoch
 
 OnEpoch = Callable[[str, int], None]
 """Told the id of a job and the number of the epoch that it has finished."""
 MOST_WORKERS = 4
-"""Each holds torch and all patches, about a gigabyte: more would not fit into a laptop's memory."""
+"""Each holds torch and a network in training, up to a gigabyte: more would not fit into a laptop's memory."""
 POLL_SECONDS = 0.2
 
 
@@ -33,24 +35,33 @@ def default_workers() -> int:
     return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
-def threads_each(workers: int) -> int:
-    """Threads for each of so many processes, so that together they fill the cores."""
-    return max(1, (os.cpu_count() or 1) // workers)
+def threads_each(networks: int) -> int:
+    """Threads for each network of a run that has so many: together those side by side fill the cores.
+
+    The number of threads changes a network's rounding. So it follows from the run and the machine alone, never from
+    how many networks the user lets work at a time.
+    """
+    return max(1, (os.cpu_count() or 1) // min(networks, default_workers()))
 
 
-def train_all(folder: Path, jobs: Sequence[NetworkJob], material: Material, workers: int, on_epoch: OnEpoch) -> None:
-    """Train every job that is not done yet, `workers` at a time; with one worker in this process.
+def train_all(
+    folder: Path, jobs: Sequence[NetworkJob], material: Material, workers: int, threads: int, on_epoch: OnEpoch
+) -> None:
+    """Train every job that is not done yet, `workers` at a time on `threads` each; with one worker in this process.
 
     A job's numbers depend on its seed and on its number of threads, never on what runs beside it. Raises what a job
     raises, after the networks that were ready were written; Ctrl-C stops all at the end of their epoch.
     """
     if workers == 1:
-        for job in jobs:
-            fit_job(folder, job, material, lambda epoch, job=job: on_epoch(job.id, epoch.epoch))
+        with left_as_it_was():
+            use_threads(threads)
+            for job in jobs:
+                fit_job(folder, job, material, lambda epoch, job=job: on_epoch(job.id, epoch.epoch))
         return
     context = multiprocessing.get_context("spawn")
     stop, news = context.Event(), context.Queue()
-    start = folder, material, threads_each(workers), stop, news
+    sent = replace(material, patches=without_pixels(material.patches))
+    start = folder, sent, threads, stop, news
     with ProcessPoolExecutor(workers, context, _prepare, start) as pool:
         try:
             _wait([pool.submit(_work, job) for job in jobs], news, on_epoch)
@@ -91,7 +102,7 @@ def _prepare(folder: Path, material: Material, threads: int, stop: Event, news: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
-    _shared = folder, material, stop, news
+    _shared = folder, replace(material, patches=mapped(material.patches)), stop, news
 
 
 def _end_with_parent() -> None:

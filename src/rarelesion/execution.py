@@ -1,0 +1,93 @@
+"""The same network, computed faster: what `Backbone.forward` says layer by layer, in fewer passes over memory.
+
+A backbone is written to be read; computed so, much of its time goes into passes over memory that compute next to
+nothing. An `Executor` walks the same layers, with the convolutions of `convolutions`; it folds a batch normalisation
+that keeps its statistics into the weights before it, hangs the activation on, and keeps everything between the layers
+in one precision. What each of these brings is measured by `benchmarks/speed.py` and told in docs/concepts/speed.md.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rarelesion.backbones import Backbone, BatchNorm, ConvRelu, folded
+from rarelesion.convolutions import NO_LIMIT, activate, convolve, halve
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A layer, or a convolution and what belongs to it, from the values named `inputs` to the one named `output`."""
+
+    output: str
+    inputs: tuple[str, ...]
+    module: nn.Module
+    norm: BatchNorm | None = None
+    limit: float | None = None
+    """What the activation cuts off at; None where there is none."""
+
+    def __call__(self, *values: Tensor) -> Tensor:
+        if isinstance(self.module, nn.Conv2d):
+            return _convolution(self.module, self.norm, values[0], self.limit)
+        if isinstance(self.module, nn.MaxPool2d) and self.module.kernel_size == self.module.stride == 2:
+            return self.module(*values) if values[0].requires_grad else halve(values[0])
+        return self.module(*values)
+
+
+class Executor:
+    """A backbone that computes in one precision: patches (n, 3, h, w) in 0..1 to embeddings (n, dim), float32.
+
+    The weights and what batch normalisation does are read anew at every call, so that the backbone may learn between
+    two calls; its layers may not be exchanged. The result and the gradients are those of `backbone(pixels)` but for
+    rounding. Fastest for a backbone in channels-last order.
+    """
+
+    def __init__(self, backbone: Backbone, precision: torch.dtype = torch.float32) -> None:
+        self.precision = precision
+        self._input, *self._steps = _plan(backbone)
+        self._last_reader = {source: step.output for step in self._steps for source in step.inputs}
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        prepared = self._input(pixels.contiguous(memory_format=torch.channels_last))
+        values = {self._input.output: prepared.to(self.precision)}
+        for step in self._steps:
+            values[step.output] = step(*(values[source] for source in step.inputs))
+            for source in step.inputs:
+                if self._last_reader[source] == step.output:
+                    del values[source]
+        return values[self._steps[-1].output].mean((2, 3), dtype=torch.float32)
+
+
+def _plan(backbone: Backbone) -> list[_Step]:
+    """The layers in their order; a batch normalisation or activation that alone reads a convolution belongs to it."""
+    readers = Counter(source for sources in backbone.layer_inputs for source in sources)
+    steps: dict[str, _Step] = {}
+    for name, sources in zip(backbone.layer_names, backbone.layer_inputs, strict=True):
+        module = backbone.get_submodule(name)
+        before = steps.get(sources[0])
+        if before is None or not isinstance(before.module, nn.Conv2d) or readers[sources[0]] > 1:
+            steps[name] = _Step(name, sources, module, limit=_limit(module))
+        elif isinstance(module, BatchNorm):
+            steps[name] = _Step(name, before.inputs, before.module, norm=module)
+            del steps[sources[0]]
+        elif isinstance(module, nn.ReLU | nn.ReLU6):
+            steps[name] = _Step(name, before.inputs, before.module, before.norm, _limit(module))
+            del steps[sources[0]]
+        else:
+            steps[name] = _Step(name, sources, module, limit=_limit(module))
+    return list(steps.values())
+
+
+def _limit(module: nn.Module) -> float | None:
+    if isinstance(module, nn.ReLU6):
+        return 6.0
+    return NO_LIMIT if isinstance(module, nn.ReLU | ConvRelu) else None
+
+
+def _convolution(layer: nn.Conv2d, norm: BatchNorm | None, values: Tensor, limit: float | None) -> Tensor:
+    if norm is None:
+        return convolve(layer, layer.weight, layer.bias, values, limit)
+    if norm.training:
+        return activate(norm(convolve(layer, layer.weight, layer.bias, values, None)), limit)
+    return convolve(layer, *folded(layer, norm), values, limit)
