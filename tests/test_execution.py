@@ -131,3 +131,30 @@ def test_folding_by_hand() -> None:
     weight, bias = folded(convolution, norm)
     # 5 * (3 x + 2 - 1) / 2 + 7
     assert (weight.item(), bias.item()) == (7.5, 9.5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_taken_through_the_wide_maps_in_parts_the_batch_gives_the_same(name: str, monkeypatch) -> None:
+    plain = used(name)
+    freeze_first(plain, 10)
+    set_batch_norm(plain, "frozen")
+    pixels, fast = torch.rand(5, 3, 64, 64), copy.deepcopy(plain)
+    whole = Executor(plain.train())(pixels)
+    monkeypatch.setattr("rarelesion.execution.CACHE_BYTES", 3 * Executor(fast)._bytes_of_a_map(pixels))
+    parts = Executor(fast.train())(pixels)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5 * whole.abs().max().item())
+    one, other = gradients(plain, whole), gradients(fast, parts)
+    assert (flat(other) - flat(one)).norm() < 2e-2 * flat(one).norm()
+    with torch.inference_mode():
+        torch.testing.assert_close(Executor(fast.eval())(pixels), Executor(plain.eval())(pixels), rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_of_the_batch_are_those_of_the_whole_batch(monkeypatch) -> None:
+    backbone = used("tiny")
+    set_batch_norm(backbone, "trained")
+    pixels = torch.rand(6, 3, 64, 64)
+    backbone.train()
+    with torch.no_grad():
+        expected = backbone(pixels)
+        monkeypatch.setattr("rarelesion.execution.CACHE_BYTES", 1)
+        torch.testing.assert_close(Executor(backbone)(pixels), expected, rtol=1e-3, atol=1e-4)
