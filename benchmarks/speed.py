@@ -3,9 +3,10 @@
     python benchmarks/speed.py --peer-python .venv-keras/bin/python --peer-script keras_reference.py
 
 prints three tables in Markdown: milliseconds an image with the ratios to the peer, what share of the measured matrix
-peak that is, and where the time of a training step goes. `--json` prints the figures behind them. Every figure comes
-from a process of its own, peer and ours in turn; the networks are untrained, since a step's time does not depend on the
-weights. Without a peer the columns that need one are left out. Let nothing else run on the machine.
+peak that is, and where the time of a training step goes. `--without` prints another instead: training without each of
+the means that make it fast. `--json` prints the figures behind the tables. Every figure comes from a process of its
+own, peer and ours in turn; the networks are untrained, since a step's time does not depend on the weights. Without a
+peer the columns that need one are left out. Let nothing else run on the machine.
 """
 
 import argparse
@@ -16,16 +17,19 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from rarelesion.backbones import BACKBONES, freeze_first, set_batch_norm
+from rarelesion import convolutions, execution, training
+from rarelesion.backbones import BACKBONES, Backbone, freeze_first, set_batch_norm
 from rarelesion.epochs import Watch
 from rarelesion.losses import Head
 from rarelesion.settings import TrainingSettings
@@ -56,6 +60,7 @@ def main() -> None:
     parser.add_argument("--backbones", default=",".join(NAMES))
     parser.add_argument("--images", type=int, default=288, help="an epoch of ours; default: %(default)s")
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--without", action="store_true", help="leave out one means at a time")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("BACKBONE", "WHAT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -63,8 +68,14 @@ def main() -> None:
         name, what = arguments.one
         print(json.dumps(measure_one(name, what, arguments.images, arguments.epochs)))
         return
+    names = arguments.backbones.split(",")
+    if arguments.without:
+        # Every means in turn for all backbones: what slows the machine for a minute then falls on one row.
+        rows = {means: {name: own(arguments, name, means)["ms"] for name in names} for means in WITHOUT}
+        print(json.dumps({"machine": machine(), "without": rows}, indent=1) if arguments.json else means_table(rows))
+        return
     result = {"machine": machine(), "peak_gflops": own(arguments, "-", "peak")}
-    result["backbones"] = {name: measure(arguments, name) for name in arguments.backbones.split(",")}
+    result["backbones"] = {name: measure(arguments, name) for name in names}
     print(json.dumps(result, indent=1) if arguments.json else tables(result))
 
 
@@ -102,6 +113,8 @@ def run(command: list[str]) -> Any:
 
 def measure_one(name: str, what: str, images: int, epochs: int) -> Any:
     """One figure, in this process."""
+    if what in WITHOUT:
+        return train_without(name, what, images, epochs)
     if what == "peak":
         return {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
     if what == "paper":
@@ -140,6 +153,55 @@ def train(name: str, settings: TrainingSettings, images: int, epochs: int) -> di
     tune = toy(2)
     train_network(BACKBONES[name](), *toy(images), *tune, None, settings, None, seed=0, watch=Watch(seen.append))
     return {"ms": round(median(epoch.seconds for epoch in seen[2:]) / images * 1e3, 2)}
+
+
+class PlainExecutor:
+    """What `Executor` is instead of: the layers as they are written, in the precision that torch's autocast chooses."""
+
+    def __init__(self, backbone: Backbone, precision: torch.dtype) -> None:
+        self.backbone, self.precision = backbone, precision
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
+            return self.backbone(pixels.contiguous(memory_format=torch.channels_last)).float()
+
+
+def only_held(backbone: Backbone) -> None:
+    """What `absorb_batch_norm` is instead of."""
+    set_batch_norm(backbone, "frozen")
+
+
+WITHOUT: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
+    "nothing": ({}, ()),
+    "bfloat16": ({"precision": "float32"}, ()),
+    "batches of 32: of 16": ({"batch_size": 16}, ()),
+    "batches of 32: of 1": ({"batch_size": 1}, ()),
+    "frozen layers": ({"frozen_layers": 0}, ()),
+    "our walk through the layers: torch's autocast": ({}, (training, "Executor", PlainExecutor)),
+    "batch norm absorbed into the weights": ({}, (training, "absorb_batch_norm", only_held)),
+    "batch norm held at its statistics": ({"batch_norm": "trained"}, ()),
+    "shifted copies on small maps": ({}, (convolutions, "ROWS_A_CHANNEL", 0)),
+    "a few patches at a time on wide maps": ({}, (execution, "CACHE_BYTES", 10**12)),
+    "the optimiser in memory's order": ({}, (training, "_in_memory_order", lambda weight: weight)),
+}
+"""What is left out -> the settings that differ, and what stands in for a part of the code."""
+
+
+def train_without(name: str, what: str, images: int, epochs: int) -> dict[str, float]:
+    """The profile `fast` without one of its means."""
+    settings, stand_in = WITHOUT[what]
+    with patch.object(*stand_in) if stand_in else nullcontext():
+        return train(name, replace(TrainingSettings(), **settings), images, epochs)
+
+
+def means_table(rows: dict[str, dict[str, float]]) -> str:
+    """Milliseconds without each means, and how many times as long that is."""
+    whole = rows["nothing"]
+    lines = [f"| ms a training image without | {' | '.join(whole)} |", "| --- |" + " ---: |" * len(whole)]
+    for means, found in rows.items():
+        cells = " | ".join(f"{ms:.1f} ({ms / whole[name]:.2f} x)" for name, ms in found.items())
+        lines.append(f"| {means} | {cells} |")
+    return "\n".join(lines)
 
 
 def pair(name: str, images: int, epochs: int) -> dict[str, float]:
@@ -194,9 +256,10 @@ class _Stopwatch(TorchDispatchMode):
 def profile(name: str, images: int, epochs: int) -> dict[str, float]:
     """Share of a training image's time by kind of work; the rest is Python and the calls themselves.
 
-    Operations are timed one by one in one training, and set against the time of another in which nothing is timed.
+    Operations are timed one by one in one training, and set against the time of those before and after it in which
+    nothing is timed. What the machine did otherwise in the meantime can make the sum a few hundredths more than 1.
     """
-    whole = train(name, TrainingSettings(), images, epochs)["ms"]
+    untimed = [train(name, TrainingSettings(), images, epochs)["ms"]]
     watch = _Stopwatch()
 
     def on_epoch(epoch: Epoch) -> None:
@@ -205,11 +268,13 @@ def profile(name: str, images: int, epochs: int) -> dict[str, float]:
     settings = TrainingSettings(max_epochs=epochs + 2, patience=1000)
     with watch:
         train_network(BACKBONES[name](), *toy(images), *toy(2), None, settings, None, seed=0, watch=Watch(on_epoch))
+    untimed.append(train(name, TrainingSettings(), images, epochs)["ms"])
+    whole = sum(untimed) / len(untimed)
     shares: defaultdict[str, float] = defaultdict(float)
     for operation, spent in watch.spent.items():
         kind = next((kind for kind, parts in KINDS.items() if any(part in operation for part in parts)), "other")
         shares[kind] += spent / (images * epochs) * 1e3 / whole
-    return {"ms": whole} | {kind: round(share, 3) for kind, share in shares.items()}
+    return {"ms": round(whole, 2)} | {kind: round(share, 3) for kind, share in shares.items()}
 
 
 def tables(result: dict[str, Any]) -> str:

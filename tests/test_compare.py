@@ -11,7 +11,8 @@ from rarelesion.compare import compare_roc_auc, holm
 from rarelesion.errors import InputError
 from rarelesion.intervals import roc_auc_estimate
 from rarelesion.types import Scores
-from test_intervals import any_scores, make_scores, read, separable
+from score_rows import any_scores, make_scores, separable
+from test_metrics import read
 
 
 def pair(dataset):

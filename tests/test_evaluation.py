@@ -4,10 +4,11 @@ import pytest
 from rarelesion.compare import compare_roc_auc, holm
 from rarelesion.errors import InputError
 from rarelesion.evaluation import evaluate
-from rarelesion.intervals import operating_point, pr_auc_estimate, roc_auc_estimate
+from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
+from rarelesion.operating import operating_point
 from rarelesion.settings import StatisticsSettings
 from rarelesion.types import Scores
-from test_intervals import make_scores, separable
+from score_rows import make_scores, separable
 
 SETTINGS = StatisticsSettings(bootstrap=200, confidence=0.9)
 

@@ -6,56 +6,15 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from rarelesion.errors import InputError
-from rarelesion.intervals import (
-    auc_influence,
-    operating_point,
-    patient_variance,
-    pr_auc_estimate,
-    proportion_interval,
-    roc_auc_estimate,
-    usable_folds,
-    weighted_average_precision,
-    weighted_roc_auc,
-)
-from rarelesion.metrics import METRICS, average_precision, roc_auc
-from rarelesion.types import Scores
+from rarelesion.folds import auc_influence, patient_variance, usable_folds
+from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
+from rarelesion.metrics import average_precision, roc_auc
+from rarelesion.operating import operating_point
+from rarelesion.proportions import proportion_interval
+from score_rows import any_scores, make_scores, separable
 from test_metrics import read, reference_cases
 
 INTERVALS = ("logit", "delong", "bootstrap")
-
-
-def make_scores(label, score, fold=0, repeat=0, part="test", case=None, patient=None):
-    n = len(label)
-    case = np.array([f"case{i}" for i in range(n)]) if case is None else np.array(case)
-    return Scores(
-        recipe="made-up",
-        repeat=np.broadcast_to(repeat, n),
-        fold=np.broadcast_to(fold, n),
-        part=np.broadcast_to(part, n),
-        case_id=case,
-        patient_id=case if patient is None else np.array(patient),
-        label=np.array(label),
-        score=np.array(score, dtype=float),
-    )
-
-
-def separable(n_benign, n_malignant, seed=0, gain=1.0):
-    rng = np.random.default_rng(seed)
-    label = np.repeat([0, 1], [n_benign, n_malignant])
-    return label, rng.normal(size=label.size) + gain * label
-
-
-@st.composite
-def any_scores(draw):
-    """Up to three folds with both classes in each, few distinct values, some patients with several lesions."""
-    label, score, fold = [], [], []
-    for number in range(draw(st.integers(1, 3))):
-        n = draw(st.integers(2, 9))
-        label += [0, 1, *draw(st.lists(st.integers(0, 1), min_size=n - 2, max_size=n - 2))]
-        score += draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))
-        fold += [number] * n
-    patient = [f"p{number}" for number in draw(st.lists(st.integers(0, 30), min_size=len(label), max_size=len(label)))]
-    return make_scores(label, score, fold=fold, patient=patient)
 
 
 def assert_honest(estimate):
@@ -165,25 +124,6 @@ def test_areas_are_means_over_folds():
         assert estimate(scores).method.startswith("mean of 5 folds, ")
 
 
-def test_variance_over_folds_is_near_ledells():
-    label, score = separable(400, 200, seed=2, gain=1.2)
-    fold = np.arange(600) % 5
-    folds = usable_folds(make_scores(label, score, fold=fold))
-    value, influence = auc_influence(folds)
-    ledell = 0.0
-    for number in range(5):
-        here = fold == number
-        above, below = score[here & (label == 1)], score[here & (label == 0)]
-        auc = np.mean(above[:, None] > below)
-        parts = [
-            ((above[:, None] > below).mean(1) - auc) / (200 / 600),
-            ((above > below[:, None]).mean(1) - auc) / (400 / 600),
-        ]
-        ledell += np.sum(np.concatenate(parts) ** 2) / here.sum() / 5
-    assert patient_variance(folds.rows, influence) == pytest.approx(ledell / 600, rel=0.03)
-    assert value == pytest.approx(np.mean([roc_auc(label[fold == k], score[fold == k]) for k in range(5)]))
-
-
 def test_repeating_the_same_scores_does_not_narrow_the_interval():
     label, score = separable(30, 10, seed=3)
     case = [f"case{i}" for i in range(40)]
@@ -247,40 +187,6 @@ def test_confidence_is_a_share(confidence):
         roc_auc_estimate(make_scores([0, 1], [1, 2]), confidence)
 
 
-def test_wilson_agrees_with_the_published_example():
-    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, Table I, method 3
-    published = {
-        (81, 263): (0.2553, 0.3662),
-        (15, 148): (0.0624, 0.1605),
-        (0, 20): (0, 0.1611),
-        (1, 29): (0.0061, 0.1718),
-    }
-    for (successes, n), bounds in published.items():
-        assert proportion_interval(successes, n) == pytest.approx(bounds, abs=5e-5)
-
-
-@given(st.integers(1, 500), st.floats(0, 1), st.floats(0.01, 0.999))
-def test_wilson_is_inside_0_and_1_and_mirrors(n, share, confidence):
-    low, high = proportion_interval(share * n, n, confidence)
-    assert 0 <= low <= share * n / n <= high <= 1
-    assert high > low
-    mirrored = proportion_interval(n - share * n, n, confidence)
-    assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high), abs=1e-9)
-
-
-@given(any_scores(), st.integers(0, 99))
-def test_a_weight_is_a_number_of_copies(scores, seed):
-    weights = np.random.default_rng(seed).integers(0, 3, (4, scores.label.size))
-    malignant = scores.label == 1
-    for weighted, metric in ((weighted_roc_auc, METRICS["roc_auc"]), (weighted_average_precision, METRICS["pr_auc"])):
-        for counts, found in zip(weights, weighted(malignant, scores.score, weights.astype(float)), strict=True):
-            labels, copies = np.repeat(scores.label, counts), np.repeat(scores.score, counts)
-            if np.unique(labels).size == 2:
-                assert found == pytest.approx(metric(labels, copies), abs=1e-12)
-            else:
-                assert np.isnan(found)
-
-
 def test_bootstrap_of_the_roc_area_is_near_delong():
     scores = make_scores(*separable(120, 60, seed=5))
     delong, drawn = (roc_auc_estimate(scores, interval=interval) for interval in ("logit", "bootstrap"))
@@ -312,41 +218,3 @@ def test_perfect_pr_area_is_wilson_on_the_malignant():
     estimate = pr_auc_estimate(make_scores([0] * 12 + [1] * 4, range(16)))
     assert (estimate.low, estimate.high) == pytest.approx(proportion_interval(4, 4))
     assert "Wilson" in estimate.method
-
-
-def two_folds(tune_scores):
-    """Two folds on different scales, three test and two tuning cases each."""
-    parts = [
-        make_scores([0, 1, 1], [1, 3, 5], fold=0, case=["a", "b", "c"]),
-        make_scores([0, 0, 1], [10, 50, 40], fold=1, case=["d", "e", "f"]),
-        make_scores([0, 1], tune_scores[0], fold=0, part="tune", case=["d", "f"]),
-        make_scores([0, 1], tune_scores[1], fold=1, part="tune", case=["a", "b"]),
-    ]
-    columns = ("repeat", "fold", "part", "case_id", "patient_id", "label", "score")
-    return Scores("made-up", *(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
-
-
-def test_operating_point_pools_the_decisions_of_each_folds_own_threshold():
-    scores = two_folds(tune_scores=([3, 5], [20, 30]))
-    best = operating_point(scores, "test")
-    assert best.threshold == (2 + 25) / 2
-    assert (best.sensitivity.value, best.specificity.value) == pytest.approx((1, 2 / 3))
-    assert best.sensitivity.method == "pooled over 2 folds, Wilson on 3 cases"
-    tuned = operating_point(scores, "tune")
-    assert tuned.threshold == (4 + 25) / 2
-    assert (tuned.sensitivity.value, tuned.specificity.value) == pytest.approx((2 / 3, 2 / 3))
-    assert (tuned.sensitivity.low, tuned.sensitivity.high) == pytest.approx(proportion_interval(2, 3))
-    assert (best.chosen_on, tuned.chosen_on) == ("test", "tune")
-
-
-def test_decisions_on_a_case_are_averaged_over_repeats():
-    label, case = [0, 1, 1], ["a", "b", "c"]
-    scores = make_scores(label * 2, [1, 3, 5, 4, 3, 5], repeat=[0, 0, 0, 1, 1, 1], case=case * 2)
-    point = operating_point(scores, "test")
-    assert point.sensitivity.value == pytest.approx((1 + 0.5) / 2)
-    assert (point.sensitivity.low, point.sensitivity.high) == pytest.approx(proportion_interval(1.5, 2))
-
-
-def test_without_tuning_cases_there_is_no_tuned_threshold():
-    with pytest.raises(InputError, match="no threshold can be chosen on the tune cases; found 0 tune cases"):
-        operating_point(make_scores([0, 1], [1, 2]), "tune")

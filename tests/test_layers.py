@@ -14,7 +14,7 @@ LAYERS = {
     "L0": {"types", "errors", "settings", "recipes", "paper", "__init__"},
     "science": {
         "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "scoring",
-        "metrics", "intervals", "compare",
+        "metrics", "folds", "proportions", "resampling", "intervals", "operating", "compare",
     },
     "networks": {
         "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",

@@ -8,14 +8,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from rarelesion.errors import InputError, Problem
-from rarelesion.intervals import (
-    NO_VARIANCE,
-    auc_influence,
-    normal_quantile,
-    patient_variance,
-    roc_auc_estimate,
-    usable_folds,
-)
+from rarelesion.folds import NO_VARIANCE, auc_influence, patient_variance, usable_folds
+from rarelesion.intervals import roc_auc_estimate
+from rarelesion.proportions import normal_quantile
 from rarelesion.types import Comparison, Scores
 
 
@@ -71,7 +66,7 @@ def compare_roc_auc(a: Scores, b: Scores, confidence: float = 0.95) -> Compariso
     """Whether recipe a separates the classes better than b, by their ROC-AUC on the test cases that both scored.
 
     `difference` is a minus b, the mean over folds, with its own interval within -1..1 and a two-sided p: paired DeLong,
-    doi:10.2307/2531595, generalised to folds and patients as in `intervals.auc_influence`. Where no case speaks for
+    doi:10.2307/2531595, generalised to folds and patients as in `folds.auc_influence`. Where no case speaks for
     either (same ranking, two perfect ones), the interval is that of independent areas, wider than need be.
     `p_adjusted` is p; `holm` adjusts a family of comparisons.
     Raises InputError where there is no common test case, or folds, labels or patients of a common case disagree.

@@ -7,7 +7,8 @@ import numpy as np
 
 from rarelesion.compare import compare_roc_auc, holm
 from rarelesion.errors import InputError, Problem
-from rarelesion.intervals import operating_point, pr_auc_estimate, roc_auc_estimate
+from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
+from rarelesion.operating import operating_point
 from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
 from rarelesion.settings import StatisticsSettings
 from rarelesion.types import Comparison, Evaluation, OperatingPoint, RecipeResult, Scores

@@ -1,140 +1,21 @@
-"""Intervals that stay honest with few cases: for ROC-AUC, PR-AUC, sensitivity and specificity.
+"""ROC-AUC and PR-AUC with intervals that stay honest with few cases, the mean over folds, patients as the unit."""
 
-Scores of different folds come from different networks and are never pooled as one scale: an area is the mean of the
-folds' areas. The unit that is resampled or summed over is the patient, whose lesions are not independent.
-"""
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm
 
-from rarelesion.errors import InputError, Problem
-from rarelesion.metrics import average_precision, placements, roc_auc, youden_threshold
-from rarelesion.types import Estimate, OperatingPoint, Scores
+from rarelesion.folds import NO_VARIANCE, Array, Folds, auc_influence, patient_variance, usable_folds
+from rarelesion.metrics import average_precision, roc_auc
+from rarelesion.proportions import normal_quantile, proportion_interval
+from rarelesion.resampling import patient_draws, weighted_average_precision, weighted_roc_auc
+from rarelesion.types import Estimate, Scores
 
 Interval = Literal["logit", "delong", "bootstrap"]
-Array = NDArray[np.float64]
 Weighted = Callable[[NDArray[np.bool_], Array, Array], Array]
-NO_VARIANCE = 1e-20  # what is left of a variance of zero after rounding
-
-
-def normal_quantile(confidence: float) -> float:
-    """How many standard errors a two-sided interval of this confidence (0..1) reaches to either side.
-
-    Raises InputError where the confidence isn't between 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise InputError(Problem("confidence", "not a share", repr(confidence), "a number between 0 and 1, like 0.95"))
-    return float(norm.ppf(0.5 + confidence / 2))
-
-
-def proportion_interval(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson interval of a proportion such as the sensitivity, within 0..1 and never of zero width.
-
-    `successes` of `n` > 0; neither needs to be whole (averages over repeats, effective sample sizes).
-    Wilson 1927, doi:10.1080/01621459.1927.10502953.
-    """
-    z2 = normal_quantile(confidence) ** 2
-    share = successes / n
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    low, high = min(max(0.0, centre - half), share), max(min(1.0, centre + half), share)
-    return float(low), float(high)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Folds:
-    """The test cases of one recipe, fold by fold."""
-
-    rows: Scores
-    used: tuple[NDArray[np.intp], ...]
-    """The row numbers of each (repeat, fold) in which both classes occur."""
-    left_out: int
-    """How many (repeat, fold) hold one class only."""
-
-    @property
-    def note(self) -> str:
-        """What the estimate is a mean of, in words; empty for a single split."""
-        skipped = f"{self.left_out} with one class only left out" if self.left_out else ""
-        if len(self.used) == 1:
-            return skipped and f"one fold ({skipped}), "
-        repeats = np.unique(self.rows.repeat).size
-        details = "; ".join(filter(None, (f"{repeats} repeats" if repeats > 1 else "", skipped)))
-        return f"mean of {len(self.used)} folds{f' ({details})' if details else ''}, "
-
-    def mean(self, metric: Callable[[NDArray[np.integer], Array], float]) -> float:
-        """The metric in each fold, averaged over the folds."""
-        rows = self.rows
-        return float(np.mean([metric(rows.label[index], rows.score[index]) for index in self.used]))
-
-
-def split_rows(scores: Scores) -> Iterator[NDArray[np.intp]]:
-    """The row numbers of each (repeat, fold), in their order."""
-    _, group = np.unique(np.stack([scores.repeat, scores.fold]), axis=1, return_inverse=True)
-    order = np.argsort(group.ravel(), kind="stable")
-    yield from np.split(order, np.cumsum(np.bincount(group.ravel()))[:-1])
-
-
-def usable_folds(scores: Scores) -> Folds:
-    """The test part of a recipe's scores, split into the folds in which an area can be computed.
-
-    Raises InputError where there is no test case, a score is not finite, a label unknown, or no fold has both classes.
-    """
-    problems = [
-        Problem(scores.recipe, f"{what} of case {scores.case_id[bad][0]}", str(values[bad][0]), expected)
-        for what, values, bad, expected in (
-            ("score", scores.score, ~np.isfinite(scores.score), "a finite number for every case"),
-            ("label", scores.label, ~np.isin(scores.label, (0, 1)), "0 (benign) or 1 (malignant)"),
-        )
-        if bad.any()
-    ]
-    if problems:
-        raise InputError(problems)
-    rows = scores.where(scores.part == "test")
-    folds = list(split_rows(rows)) if rows.label.size else []
-    used = tuple(index for index in folds if np.unique(rows.label[index]).size == 2)
-    if not used:
-        found = f"{(rows.label == 0).sum()} benign and {(rows.label == 1).sum()} malignant test cases"
-        found += f" in {len(folds)} folds" if len(folds) > 1 else ""
-        remedy = "Use fewer folds, or test on more cases."
-        raise InputError(
-            Problem(scores.recipe, "no fold tests both classes", found, "benign and malignant in a fold", remedy)
-        )
-    return Folds(rows, used, len(folds) - len(used))
-
-
-def auc_influence(folds: Folds) -> tuple[float, Array]:
-    """The mean ROC-AUC over the folds, and what each row (n,) adds to its deviation from the true one.
-
-    The variance is the sum over patients of the squared sum of their rows (`patient_variance`): for one fold with one
-    lesion a patient this is DeLong's, doi:10.2307/2531595, computed in O(n log n); for several folds the
-    generalisation in the manner of LeDell 2015, doi:10.1214/15-EJS1035; for several lesions a patient that of
-    Obuchowski 1997, doi:10.2307/2533958. NaN where a class comes from a single patient.
-    """
-    rows, malignant = folds.rows, folds.rows.label == 1
-    place, weight = np.zeros(malignant.size), np.zeros(malignant.size)
-    for index in folds.used:
-        here = malignant[index]
-        place[index] = placements(here, rows.score[index])
-        weight[index] = 1 / (len(folds.used) * np.where(here, here.sum(), (~here).sum()))
-    value = float(np.sum((weight * place)[malignant]))
-    influence = weight * (place - value)
-    for members in (malignant, ~malignant):
-        patients = np.unique(rows.patient_id[members & (weight > 0)]).size
-        influence[members] *= np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
-    return value, influence
-
-
-def patient_variance(rows: Scores, influence: Array) -> float:
-    """The variance of an estimate from the influence (n,) of its rows, whose sum over a patient counts as one."""
-    patient = np.unique(rows.patient_id, return_inverse=True)[1]
-    return float(np.sum(np.bincount(patient, weights=influence) ** 2))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -189,55 +70,6 @@ def _delong(folds: Folds, confidence: float, on_logit_scale: bool) -> tuple[floa
     return _on_logit_scale(value, error)
 
 
-def _weighted_counts(score: Array, malignant: NDArray[np.bool_], weights: Array) -> tuple[Array, Array]:
-    """Per resample and distinct score, falling: the malignant and the benign cases that reach it."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), score.size - 1)
-    weights = weights[:, order]
-    hits = np.cumsum(weights * malignant[order], axis=1)[:, ends]
-    return hits, np.cumsum(weights, axis=1)[:, ends] - hits
-
-
-def weighted_roc_auc(malignant: NDArray[np.bool_], score: Array, weights: Array) -> Array:
-    """ROC-AUC of each resample (b,) of cases (n,) that occur `weights` (b, n) times; NaN where a class is missing."""
-    hits, alarms = _weighted_counts(score, malignant, weights)
-    before = np.concatenate([np.zeros((len(hits), 1)), hits[:, :-1]], axis=1)
-    area = np.sum(np.diff(alarms, axis=1, prepend=0) * (before + hits) / 2, axis=1)
-    pairs = hits[:, -1] * alarms[:, -1]
-    return np.divide(area, pairs, out=np.full(len(hits), np.nan), where=pairs > 0)
-
-
-def weighted_average_precision(malignant: NDArray[np.bool_], score: Array, weights: Array) -> Array:
-    """Average precision of each resample (b,), arguments as for `weighted_roc_auc`; NaN where a class is missing."""
-    hits, alarms = _weighted_counts(score, malignant, weights)
-    called = hits + alarms
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    area = np.sum(np.diff(hits, axis=1, prepend=0) * precision, axis=1)
-    usable = (hits[:, -1] > 0) & (alarms[:, -1] > 0)
-    return np.divide(area, hits[:, -1], out=np.full(len(hits), np.nan), where=usable)
-
-
-def _patient_draws(rows: Scores, resamples: int, seed: int) -> Iterator[Array]:
-    """How often each row occurs when patients are drawn with replacement, within those with and without malignancy.
-
-    Blocks (b, n) of some resamples each, so that memory stays small. Patients are drawn over all folds at once: within
-    a fold of two malignant cases a draw would show half of their variance only.
-    """
-    rng = np.random.default_rng(seed)
-    patient = np.unique(rows.patient_id, return_inverse=True)[1]
-    has_malignant = np.bincount(patient, weights=rows.label == 1) > 0
-    strata = [np.flatnonzero(has_malignant), np.flatnonzero(~has_malignant)]
-    block = max(1, 1_000_000 // patient.size)
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = np.concatenate(
-            [rng.choice(stratum, (size, stratum.size)) for stratum in strata if stratum.size], axis=1
-        )
-        flat = (drawn + np.arange(size)[:, None] * has_malignant.size).ravel()
-        counts = np.bincount(flat, minlength=size * has_malignant.size).reshape(size, -1)
-        yield counts[:, patient].astype(float)
-
-
 def _bootstrap(
     folds: Folds, value: float, metric: Weighted, confidence: float, resamples: int, seed: int
 ) -> tuple[float, float] | None:
@@ -247,7 +79,7 @@ def _bootstrap(
     cases help each other.
     """
     rows, drawn = folds.rows, []
-    for weights in _patient_draws(rows, resamples, seed):
+    for weights in patient_draws(rows.label, rows.patient_id, resamples, seed):
         areas = np.stack([metric(rows.label[i] == 1, rows.score[i], weights[:, i]) for i in folds.used])
         there = np.isfinite(areas)
         usable = there.any(axis=0)
@@ -302,52 +134,3 @@ def pr_auc_estimate(scores: Scores, confidence: float = 0.95, resamples: int = 2
         method = "Wilson on the malignant patients, as all bootstrap draws agree"
         bounds = proportion_interval(value * patients, patients, confidence)
     return Estimate(value, *bounds, folds.note + method)
-
-
-def _case_proportion(
-    right: Array, case_id: NDArray[np.str_], patient_id: NDArray[np.str_], note: str, confidence: float
-) -> Estimate:
-    """The share of cases judged right, averaged over repeats, with Wilson's interval on what the patients are worth.
-
-    Lesions of one patient count as fewer by their design effect (Rao & Scott 1992, doi:10.2307/2532311).
-    """
-    _, first, case = np.unique(case_id, return_index=True, return_inverse=True)
-    each = np.bincount(case, weights=right) / np.bincount(case)
-    n, value = each.size, float(each.mean())
-    patient = np.unique(patient_id[first], return_inverse=True)[1]
-    patients = int(patient.max()) + 1
-    spread = value * (1 - value) * n
-    clustered = float(np.sum(np.bincount(patient, weights=each - value) ** 2))
-    worth = n if patients == n else patients if spread < NO_VARIANCE else n / max(1.0, clustered / spread)
-    method = f"{note}Wilson on {n} cases" + (f" of {patients} patients" if patients < n else "")
-    return Estimate(value, *proportion_interval(value * worth, worth, confidence), method)
-
-
-def operating_point(scores: Scores, chosen_on: Literal["tune", "test"], confidence: float = 0.95) -> OperatingPoint:
-    """Sensitivity and specificity on the test cases at the Youden index of each fold's test or tuning cases.
-
-    Every fold has its own threshold; the decisions on all folds' test cases are then pooled, those on one case
-    averaged over repeats. "test" is optimistic, as in the paper; "tune" is honest. Folds whose tuning (or test) cases
-    are of one class only have no threshold and are left out.
-    Raises InputError where that leaves no benign or no malignant case, or a score is not finite.
-    """
-    rows = usable_folds(scores).rows
-    pool = scores.where(scores.part == chosen_on)
-    thresholds, judged = [], np.full(rows.label.size, np.nan)
-    for index in split_rows(rows):
-        chosen = (pool.repeat == rows.repeat[index[0]]) & (pool.fold == rows.fold[index[0]])
-        if np.unique(pool.label[chosen]).size == 2:
-            thresholds.append(youden_threshold(pool.label[chosen], pool.score[chosen]))
-            judged[index] = (rows.score[index] >= thresholds[-1]) == (rows.label[index] == 1)
-    usable = np.isfinite(judged)
-    if np.unique(rows.label[usable]).size < 2:
-        what = f"no threshold can be chosen on the {chosen_on} cases"
-        found = f"{pool.label.size} {chosen_on} cases"
-        raise InputError(Problem(scores.recipe, what, found, "folds with benign and malignant ones"))
-    note = f"pooled over {len(thresholds)} folds, " if len(thresholds) > 1 else ""
-
-    def share(label: int) -> Estimate:
-        own = usable & (rows.label == label)
-        return _case_proportion(judged[own], rows.case_id[own], rows.patient_id[own], note, confidence)
-
-    return OperatingPoint(float(np.mean(thresholds)), sensitivity=share(1), specificity=share(0), chosen_on=chosen_on)

@@ -10,7 +10,7 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.types import Curve
 
 
-def _check_scores(
+def check_scores(
     labels: ArrayLike, scores: ArrayLike, where: str = "scores"
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Labels as booleans and scores as float64, or an InputError with everything that is wrong with them."""
@@ -61,7 +61,7 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
     0.875
     """
-    malignant, score = _check_scores(labels, scores)
+    malignant, score = check_scores(labels, scores)
     return float(placements(malignant, score)[malignant].mean())
 
 
@@ -85,7 +85,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> average_precision([1, 0, 0, 1], [0.1, 0.2, 0.3, 0.4])
     0.75
     """
-    _, hits, alarms = _counts(*_check_scores(labels, scores))
+    _, hits, alarms = _counts(*check_scores(labels, scores))
     gained = np.diff(hits, prepend=0) / hits[-1]
     return float(np.sum(gained * hits / (hits + alarms)))
 
@@ -95,7 +95,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
 
     Starts at (0, 0) with an infinite threshold and ends at (1, 1). Arguments and errors as for `roc_auc`.
     """
-    thresholds, hits, alarms = _counts(*_check_scores(labels, scores))
+    thresholds, hits, alarms = _counts(*check_scores(labels, scores))
     return Curve(
         x=np.concatenate([[0.0], alarms / alarms[-1]]),
         y=np.concatenate([[0.0], hits / hits[-1]]),
@@ -108,7 +108,7 @@ def pr_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
 
     To be drawn as steps; `average_precision` is its area. Arguments and errors as for `roc_auc`.
     """
-    thresholds, hits, alarms = _counts(*_check_scores(labels, scores))
+    thresholds, hits, alarms = _counts(*check_scores(labels, scores))
     return Curve(x=hits / hits[-1], y=hits / (hits + alarms), thresholds=thresholds)
 
 
@@ -123,7 +123,7 @@ def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> youden_threshold([0, 0, 1, 1], [1.0, 2.0, 4.0, 5.0])
     3.0
     """
-    thresholds, hits, alarms = _counts(*_check_scores(labels, scores))
+    thresholds, hits, alarms = _counts(*check_scores(labels, scores))
     index = hits * alarms[-1] - alarms * hits[-1]  # whole numbers, so that ties are exact
     best = thresholds.size - 1 - int(np.argmax(index[::-1]))
     upper, lower = thresholds[best], thresholds[min(best + 1, thresholds.size - 1)]
@@ -139,7 +139,7 @@ def sensitivity_specificity(labels: ArrayLike, scores: ArrayLike, threshold: flo
     >>> sensitivity_specificity([0, 0, 1, 1], [1.0, 3.0, 3.0, 4.0], threshold=3.0)
     (1.0, 0.5)
     """
-    malignant, score = _check_scores(labels, scores)
+    malignant, score = check_scores(labels, scores)
     called = score >= threshold
     return float(called[malignant].mean()), float((~called[~malignant]).mean())
 
