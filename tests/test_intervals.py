@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.stats import beta, norm, t
 
 from rarelesion.errors import InputError
 from rarelesion.folds import auc_influence, patient_variance, usable_folds
@@ -36,13 +36,72 @@ def test_delong_agrees_with_proc(row):
         assert estimate.method == "plain DeLong, cut at 0 and 1"
 
 
-def test_logit_interval_is_delong_on_the_logit_scale():
-    row = next(row for row in read("single.csv") if (row["dataset"], row["score"]) == ("paper_size", "a"))
+def logit_delong(row, confidence):
+    """DeLong on the logit scale with Satterthwaite's degrees of freedom, from pROC's area and variance."""
+    label, score = reference_cases(row["dataset"], row["score"])
     auc, variance = float(row["auc"]), float(row["variance"])
-    half = norm.ppf(0.95) * np.sqrt(variance) / (auc * (1 - auc))
-    estimate = roc_auc_estimate(make_scores(*reference_cases("paper_size", "a")), confidence=0.9)
-    assert (estimate.low, estimate.high) == pytest.approx((expit(logit(auc) - half), expit(logit(auc) + half)))
-    assert estimate.method == "DeLong on the logit scale"
+    right = np.sign(score[label == 1][:, None] - score[label == 0]) / 2 + 0.5
+    parts = [place.var(ddof=1) / place.size for place in (right.mean(1), right.mean(0))]
+    assert sum(parts) == pytest.approx(variance, abs=1e-9)
+    if min(parts) < 1e-20:
+        return None
+    freedom = variance**2 / sum(part**2 / (size - 1) for part, size in zip(parts, right.shape, strict=True))
+    half = t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(variance) / (auc * (1 - auc))
+    return expit(logit(auc) - half), expit(logit(auc) + half)
+
+
+def newcombe_excess(end, auc, m, n, confidence=0.95):
+    """Zero at an end of Newcombe's method 5, below inside the interval."""
+    pairs = (1 - end) / (2 - end) + end / (1 + end)
+    variance = end * (1 - end) * (1 + ((m + n) / 2 - 1) * pairs) / (m * n)
+    return (end - auc) ** 2 - norm.ppf(0.5 + confidence / 2) ** 2 * variance
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+@pytest.mark.parametrize("row", [r for r in read("single.csv") if float(r["variance"]) > 0], ids=lambda r: r["dataset"])
+def test_each_end_is_the_farther_of_delongs_and_newcombes(row, confidence):
+    label, score = reference_cases(row["dataset"], row["score"])
+    auc, m, n = float(row["auc"]), label.sum(), (1 - label).sum()
+    estimate, delongs = roc_auc_estimate(make_scores(label, score), confidence), logit_delong(row, confidence)
+    if delongs is None:
+        assert estimate.method.endswith("as the scores show no variance to build on")
+        delongs = auc, auc
+    else:
+        assert estimate.method == (
+            "DeLong on the logit scale (t quantile), no narrower than Newcombe's score interval (method 5)"
+        )
+    for side, end, delong in zip((-1, 1), (estimate.low, estimate.high), delongs, strict=True):
+        excess = newcombe_excess(end, auc, m, n, confidence)
+        if end == pytest.approx(delong, abs=1e-9):
+            assert excess > -1e-9
+        else:
+            assert excess == pytest.approx(0, abs=1e-9)
+            assert side * (end - delong) > 0
+
+
+def test_few_malignant_cases_are_decided_by_delongs_t_and_smooth_scores_by_newcombe():
+    reference = {(row["dataset"], row["score"]): row for row in read("single.csv")}
+    few, smooth = reference["imbalanced", "a"], reference["saturated", "a"]
+    estimate = roc_auc_estimate(make_scores(*reference_cases("imbalanced", "a")))
+    assert (estimate.low, estimate.high) == pytest.approx(logit_delong(few, 0.95), abs=1e-9)
+    estimate, (low, high) = (
+        roc_auc_estimate(make_scores(*reference_cases("saturated", "a"))),
+        logit_delong(smooth, 0.95),
+    )
+    assert estimate.low < low - 0.03
+    assert estimate.high > high + 0.01
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_class_of_one_patient_is_wilson_on_that_one(interval):
+    label, score = [0] * 8 + [1], [*range(8), 5.5]
+    estimate = roc_auc_estimate(make_scores(label, score), interval=interval)
+    assert (estimate.low, estimate.high) == pytest.approx(proportion_interval(6 / 8, 1))
+    assert estimate.method == "Wilson on the only malignant patient"
+    turned = roc_auc_estimate(make_scores(1 - np.array(label), score), interval=interval)
+    assert turned.method == "Wilson on the only benign patient"
+    lesions = make_scores([0] * 8 + [1, 1], [*range(8), 5.5, 6.5], patient=[*"abcdefgh", "x", "x"])
+    assert roc_auc_estimate(lesions, interval=interval).method == "Wilson on the only malignant patient"
 
 
 def test_near_perfect_ranking_of_4_in_16_stays_below_1():
@@ -201,17 +260,37 @@ def test_bootstrap_of_the_pr_area_against_one_written_out():
         drawn = np.concatenate([rng.integers(0, 40, 40), rng.integers(40, 55, 15)])
         areas.append(average_precision(label[drawn], score[drawn]))
     value = average_precision(label, score)
-    half = norm.ppf(0.975) * np.std(areas) / (value * (1 - value))
+    half = t.ppf(0.975, 14) * np.std(areas) / (value * (1 - value))
+    wilson = proportion_interval(15 * value, 15)
     estimate = pr_auc_estimate(make_scores(label, score))
-    assert (estimate.low, estimate.high) == pytest.approx(
-        (expit(logit(value) - half), expit(logit(value) + half)), abs=0.02
+    assert estimate.low == pytest.approx(min(wilson[0], expit(logit(value) - half)), abs=0.02)
+    assert estimate.high == pytest.approx(max(wilson[1], expit(logit(value) + half)), abs=0.02)
+    assert estimate.method == (
+        "bootstrap of 2000 draws of patients on the logit scale (t quantile), "
+        "no narrower than Wilson on 15 malignant patients"
     )
 
 
+def test_few_malignant_cases_widen_the_pr_interval_by_the_t_quantile():
+    scores = make_scores(*separable(30, 4, seed=11))
+    estimate, wilson = pr_auc_estimate(scores), proportion_interval(4 * pr_auc_estimate(scores).value, 4)
+    assert estimate.low < wilson[0] - 0.01
+    assert estimate.high > wilson[1] + 0.01
+
+
 def test_the_seed_decides_the_bootstrap():
-    scores = make_scores(*separable(30, 12, seed=6))
+    scores = make_scores(*separable(30, 4, seed=11))
     assert pr_auc_estimate(scores, seed=1) == pr_auc_estimate(scores, seed=1)
     assert pr_auc_estimate(scores, seed=1) != pr_auc_estimate(scores, seed=2)
+
+
+@pytest.mark.parametrize(("score", "hits"), [([1, 2, 3, 4, 9], 1), ([1, 2, 3, 9, 4], 1 / 2)])
+def test_pr_area_of_one_malignant_patient_is_clopper_and_pearson(score, hits):
+    estimate = pr_auc_estimate(make_scores([0, 0, 0, 0, 1], score))
+    assert estimate.value == hits
+    assert estimate.low == pytest.approx(beta.ppf(0.025, hits, 2 - hits))
+    assert estimate.high == pytest.approx(1.0 if hits == 1 else beta.ppf(0.975, hits + 1, 1 - hits))
+    assert estimate.method == "Clopper and Pearson on 1 malignant patient"
 
 
 def test_perfect_pr_area_is_wilson_on_the_malignant():

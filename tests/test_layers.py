@@ -11,10 +11,14 @@ import rarelesion
 
 SOURCE = Path(rarelesion.__file__).parent
 LAYERS = {
-    "L0": {"types", "errors", "settings", "recipes", "paper", "__init__"},
+    "front": {"__init__"},
+    "L0": {"types", "errors", "settings", "recipes", "paper"},
     "science": {
-        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "scoring",
-        "metrics", "folds", "proportions", "resampling", "intervals", "operating", "compare",
+        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "scoring", "metrics", "folds",
+        "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds", "predictive",
+        "prevalence", "optimism", "compare", "paired", "paired_bootstrap", "repeated", "noninferiority", "agreement",
+        "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision", "conformal", "sizing",
+        "power", "widths", "chance", "baselines", "subgroups", "remarks", "plain",
     },
     "networks": {
         "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",
@@ -28,6 +32,7 @@ LAYERS = {
     "L3": {"cli", "console", "briefing", "publish", "report", "wording", "__main__"},
 }  # fmt: skip
 MAY_IMPORT = {
+    "front": {"science"},
     "L0": {"L0"},
     "science": {"L0", "science"},
     "networks": {"L0", "science", "networks"},

@@ -76,8 +76,9 @@ def test_another_score_changes_the_table_and_nothing_else_of_the_run(run, monkey
         {name: first[name] for name in first if name != "tiny"}
     )
     for path, content in before.items():
-        if path.name != "scores.csv":
+        if path.name not in ("scores.csv", "looks.json"):
             assert path.read_bytes() == content
+    assert [len(store.read_json(run / "looks.json")), second["tiny"] == first["tiny"]] == [2, False]
     assert np.isfinite(list(second.values())).all()
 
 

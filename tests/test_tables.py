@@ -141,13 +141,15 @@ def test_json_has_the_agreed_shape():
         "pr_auc": {"value": 0.77, "low": 0.5701, "high": 1.0, "method": "bootstrap"},
         "youden": {
             "threshold": 1.5,
-            "sensitivity": {"value": 0.75, "low": 0.46, "high": 0.91},
-            "specificity": {"value": 0.8235, "low": 0.66, "high": 0.92},
+            "sensitivity": {"value": 0.75, "low": 0.46, "high": 0.91, "method": "made"},
+            "specificity": {"value": 0.8235, "low": 0.66, "high": 0.92, "method": "made"},
+            "chosen_on": "test",
         },
         "tuned": {
             "threshold": 1.25,
-            "sensitivity": {"value": 0.5, "low": 0.25, "high": 0.75},
-            "specificity": {"value": 1.0, "low": 0.9, "high": 1.0},
+            "sensitivity": {"value": 0.5, "low": 0.25, "high": 0.75, "method": "made"},
+            "specificity": {"value": 1.0, "low": 0.9, "high": 1.0, "method": "made"},
+            "chosen_on": "tune",
         },
     }
     assert found["recipes"][READER.recipe]["tuned"] is None

@@ -18,7 +18,7 @@ from rarelesion.config import settings_toml
 from rarelesion.errors import InputError
 from rarelesion.settings import SplitSettings
 from rarelesion.study import run_study
-from rarelesion.workers import MOST_WORKERS, _result, default_workers, threads_each
+from rarelesion.workers import MOST_WORKERS, _result, default_workers, give_memory_back, threads_each
 
 
 def silent(*_):
@@ -81,3 +81,19 @@ def test_workers_and_threads_fill_the_cores_and_no_more():
     assert 1 <= default_workers() <= MOST_WORKERS
     assert threads_each(1) == os.cpu_count()
     assert threads_each(10_000) * default_workers() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_that_was_freed_is_handed_back():
+    def held() -> float:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+    # Small blocks, every hundredth of which stays in use: the C library keeps what lies between them.
+    blocks = [bytes(60_000) for _ in range(5000)]
+    kept = blocks[::100]
+    full = held()
+    del blocks
+    give_memory_back()
+    assert len(kept) == 50
+    assert held() < full - 200

@@ -152,7 +152,7 @@ def study(
 
     with guarded():
         overrides: dict[str, Any] = {
-            "recipes": None if recipes is None else [name.strip() for name in recipes.split(",")],
+            "recipes": _names(recipes),
             "seed": seed,
             "split": {"folds": folds, "repeats": repeats},
             "training": {"profile": profile, "max_epochs": epochs},
@@ -204,27 +204,51 @@ def evaluate(
     confidence: Annotated[float | None, typer.Option(help="Level of the intervals, e.g. 0.95.")] = None,
     bootstrap: Annotated[int | None, typer.Option(help="Number of resamples.")] = None,
     reference: Annotated[str | None, typer.Option(help="The recipe all others are compared with.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Table of cases for baselines and subgroups; default: that of the run.")
+    ] = None,
+    baselines: Annotated[
+        str | None, typer.Option(help="Comma-separated columns to set beside the recipes, e.g. age,scanner.")
+    ] = None,
+    subgroups: Annotated[
+        str | None, typer.Option(help="Comma-separated columns by whose entries areas are reported too.")
+    ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Table 3 and the comparisons from scores alone: no images, no torch.
+    """Table 3, the comparisons and how far to believe them, from scores alone: no images, no torch.
 
-    Example: `rarelesion evaluate run/scores.csv --interval delong --json`
+    Example: `rarelesion evaluate run/scores.csv --baselines age,scanner --subgroups sex`
     """
     from rarelesion.config import read_settings
     from rarelesion.evaluation import evaluate as evaluate_scores
-    from rarelesion.store import read_scores
-    from rarelesion.tables import comparisons_markdown, evaluation_json, table3_markdown
+    from rarelesion.store import read_case_table, read_scores
+    from rarelesion.tables import evaluation_json, evaluation_markdown
 
     chosen = {"interval": interval, "confidence": confidence, "bootstrap": bootstrap, "reference": reference}
+    columns = {"baselines": baselines, "subgroups": subgroups}
     with guarded():
-        settings = read_settings(config, {"statistics": chosen})
-        evaluation = evaluate_scores(read_scores(scores), settings.statistics, settings.seed)
+        settings = read_settings(
+            config, {"statistics": chosen | {key: _names(value) for key, value in columns.items()}}
+        )
+        table = cases or _cases_beside(scores)
+        rows = read_case_table(table) if table else ()
+        evaluation = evaluate_scores(read_scores(scores), settings.statistics, settings.seed, rows)
     if as_json:
         print(json.dumps(evaluation_json(evaluation), indent=1))
     else:
-        print(table3_markdown(evaluation, settings.statistics.confidence))
-        print(comparisons_markdown(evaluation))
+        print(evaluation_markdown(evaluation, settings.statistics.confidence))
+
+
+def _names(words: str | None) -> list[str] | None:
+    """A comma-separated list."""
+    return None if words is None else [name.strip() for name in words.split(",")]
+
+
+def _cases_beside(scores: Path) -> Path | None:
+    """The table of cases of the run that the scores lie in."""
+    table = scores.with_name("cohort.csv")
+    return table if table.exists() and scores.with_name("study.toml").exists() else None
 
 
 @app.command()

@@ -43,6 +43,7 @@ RANGES = {
     "weights.pretrain_images": "[32, 10000000]",
     "statistics.confidence": "(0, 1)",
     "statistics.bootstrap": "[100, 1000000]",
+    "statistics.permutations": "[99, 1000000]",
 }
 """Setting -> the numbers it may be: a square bracket counts its own end in, a round one does not."""
 

@@ -1,17 +1,33 @@
 """From scores to everything that is reported about them: one row a recipe, and the comparisons between recipes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from rarelesion.baselines import baseline_scores
 from rarelesion.compare import compare_roc_auc, holm
 from rarelesion.errors import InputError, Problem
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
 from rarelesion.operating import operating_point
 from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
+from rarelesion.remarks import Context, remarks
 from rarelesion.settings import StatisticsSettings
-from rarelesion.types import Comparison, Evaluation, OperatingPoint, RecipeResult, Scores
+from rarelesion.subgroups import subgroup_results
+from rarelesion.types import (
+    CLASSES,
+    Comparison,
+    Evaluation,
+    OperatingPoint,
+    RecipeResult,
+    Scores,
+    Subgroup,
+)
+
+USUAL_BASELINES = ("age", "sex", "lesion_mm", "scanner", "field_strength_t", "site")
+"""Columns that are set beside the networks without being asked for, where the table of cases has them."""
+CaseTable = Sequence[Mapping[str, str]]
+"""The table of cases: one row a case, text by column, among them `case_id` and `label` (benign or malignant)."""
 
 
 def _tuned(scores: Scores, confidence: float) -> OperatingPoint | None:
@@ -61,19 +77,87 @@ def _comparisons(recipes: Sequence[Scores], settings: StatisticsSettings) -> tup
     return tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True))
 
 
-def evaluate(recipes: Sequence[Scores], settings: StatisticsSettings, seed: int) -> Evaluation:
-    """Table 3 and the comparisons, from the scores alone.
+def evaluate(
+    recipes: Sequence[Scores],
+    settings: StatisticsSettings,
+    seed: int,
+    cases: CaseTable = (),
+    evaluations: int = 1,
+) -> Evaluation:
+    """Table 3, the comparisons, and what speaks for and against believing each row, from the scores alone.
 
     One `Scores` a recipe, tuning and test cases together; rows come out in the paper's order. The reference
     (`settings.reference`, else the paper's proposed recipe, else the first row) is compared with all others and every
-    reader with every trained recipe; p-values are adjusted after Holm over all of them. `seed` is the bootstrap's.
-    Raises InputError for no or doubled recipes, an unknown reference, a score that is not finite, one class only, and
-    recipes whose folds or labels disagree.
+    reader with every trained recipe; p-values are adjusted after Holm over all of them. `seed` is the bootstrap's and
+    the permutations'. `cases` is the table of cases for baselines and subgroups; `evaluations` says how many different
+    sets of scores of these cases were evaluated, this one included.
+    Raises InputError for no or doubled recipes, an unknown reference, a score that is not finite, one class only,
+    recipes whose folds or labels disagree, and a baseline or subgroup that the table of cases does not have.
     """
     ordered = sorted(recipes, key=lambda scores: row_order(scores.recipe))
     names = [scores.recipe for scores in ordered]
     if not names or len(set(names)) < len(names):
         raise InputError(Problem("scores", "recipes must be named once each", ", ".join(names) or "none"))
-    _reference(names, settings.reference)  # before seconds are spent on the rest
+    reference = _reference(names, settings.reference)  # before seconds are spent on the rest
+    _check_columns(settings, cases)
     results = tuple(_result(scores, settings, seed) for scores in ordered)
-    return Evaluation(results, _comparisons(ordered, settings))
+    trained = [scores for scores in ordered if not scores.recipe.startswith(READER_PREFIX)]
+    by_name = {result.recipe: result for result in results}
+    beside = Context(rows=len(trained), evaluations=evaluations, permutations=settings.permutations, seed=seed)
+    said = {
+        scores.recipe: remarks(
+            scores,
+            by_name[scores.recipe],
+            replace(beside, named_first=scores.recipe == reference, baselines=_baselines(scores, settings, cases)),
+        )
+        for scores in trained
+    }
+    return Evaluation(results, _comparisons(ordered, settings), said, _subgroups(ordered, settings, cases, seed))
+
+
+def _column(cases: CaseTable, name: str) -> dict[str, str]:
+    return {case["case_id"]: case[name].strip() for case in cases}
+
+
+def _check_columns(settings: StatisticsSettings, cases: CaseTable) -> None:
+    known = list(cases[0]) if cases else []
+    free = [name for name in known if name not in ("case_id", "patient_id", "label")]
+    expected = "one of " + ", ".join(free) if free else "a table of cases with further columns (--cases)"
+    problems = [
+        Problem(f"statistics.{key}", "no such column in the table of cases", repr(name), expected)
+        for key in ("baselines", "subgroups")
+        for name in getattr(settings, key)
+        if name not in free
+    ]
+    problems += [
+        Problem("table of cases", "a label is neither word", repr(word), " or ".join(CLASSES[:2]))
+        for word in sorted({case["label"] for case in cases} - set(CLASSES[:2]))
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _baselines(scores: Scores, settings: StatisticsSettings, cases: CaseTable) -> list[Scores]:
+    """The columns asked for; unasked, the usual ones that say something of every scored case."""
+    label_of = {case["case_id"]: CLASSES.index(case["label"]) for case in cases}
+    columns = settings.baselines or [name for name in USUAL_BASELINES if cases and name in cases[0]]
+    found = []
+    for name in columns:
+        try:
+            found.append(baseline_scores(name, _column(cases, name), label_of, scores))
+        except InputError:
+            if settings.baselines:
+                raise
+    return found
+
+
+def _subgroups(
+    recipes: Sequence[Scores], settings: StatisticsSettings, cases: CaseTable, seed: int
+) -> tuple[Subgroup, ...]:
+    return tuple(
+        one
+        for name in settings.subgroups
+        for one in subgroup_results(
+            recipes, name, _column(cases, name), settings.confidence, settings.interval, settings.bootstrap, seed
+        )
+    )

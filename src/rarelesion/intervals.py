@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import beta
+from scipy.stats import t as student
 
 from rarelesion.folds import NO_VARIANCE, Array, Folds, auc_influence, patient_variance, usable_folds
 from rarelesion.metrics import average_precision, roc_auc
@@ -16,6 +18,9 @@ from rarelesion.types import Estimate, Scores
 
 Interval = Literal["logit", "delong", "bootstrap"]
 Weighted = Callable[[NDArray[np.bool_], Array, Array], Array]
+Bounds = tuple[float, float]
+FEW = 4
+"""Below so many patients Wilson's interval of a PR-AUC or a partial area is too short."""
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -49,35 +54,57 @@ def _score_interval(folds: Folds, value: float, confidence: float) -> tuple[floa
     return low, high
 
 
-def _on_logit_scale(value: float, error: float) -> tuple[float, float]:
+def on_logit_scale(value: float, error: float) -> tuple[float, float]:
     """The interval of an area (between 0 and 1) that reaches `error`, a half-width on its own scale, on the logit's."""
     centre, half = logit(value), error / (value * (1 - value))
     return float(expit(centre - half)), float(expit(centre + half))
 
 
-def _delong(folds: Folds, confidence: float, on_logit_scale: bool) -> tuple[float, float] | None:
-    """DeLong's interval, or None where a class shows no spread or the area is 0 or 1: there it would be too narrow."""
+def wider(first: Bounds, second: Bounds) -> Bounds:
+    """The interval that reaches as far as the farther of the two at each end."""
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def t_quantile(confidence: float, freedom: float) -> float:
+    """How many standard errors an interval reaches to either side where the error itself is estimated from few."""
+    return float(student.ppf(0.5 + confidence / 2, freedom))
+
+
+def _class_patients(folds: Folds) -> tuple[int, int]:
+    """The patients with malignant and those with benign cases in the folds that count."""
+    used = np.concatenate(folds.used)
+    label, patient = folds.rows.label[used], folds.rows.patient_id[used]
+    return np.unique(patient[label == 1]).size, np.unique(patient[label == 0]).size
+
+
+def _plain_delong(folds: Folds, confidence: float) -> Bounds | None:
+    """DeLong's interval cut at 0 and 1, or None where the area is 0 or 1 or has no variance: it has no width there."""
     value, influence = auc_influence(folds)
-    rows, malignant = folds.rows, folds.rows.label == 1
-    spreads = [patient_variance(rows, np.where(members, influence, 0.0)) for members in (malignant, ~malignant)]
-    error = float(np.sqrt(patient_variance(rows, influence))) * normal_quantile(confidence)
-    if not (error**2 > NO_VARIANCE and 0 < value < 1):
+    variance = patient_variance(folds.rows, influence)
+    if not (variance > NO_VARIANCE and 0 < value < 1):
         return None
-    if not on_logit_scale:
-        return max(0.0, value - error), min(1.0, value + error)
-    if min(spreads) <= NO_VARIANCE:
-        return None
-    return _on_logit_scale(value, error)
+    error = normal_quantile(confidence) * float(np.sqrt(variance))
+    return max(0.0, value - error), min(1.0, value + error)
 
 
-def _bootstrap(
-    folds: Folds, value: float, metric: Weighted, confidence: float, resamples: int, seed: int
-) -> tuple[float, float] | None:
-    """The interval from the spread over draws of patients, or None where all draws agree or the area is 0 or 1.
+def _logit_delong(folds: Folds, patients: tuple[int, int], confidence: float) -> Bounds | None:
+    """DeLong's interval on the logit scale with a t quantile, or None for an area of 0 or 1 or a class without spread.
 
-    It is laid around the value on the logit scale: percentiles of small samples lie too high, as doubled malignant
-    cases help each other.
+    The degrees of freedom are Satterthwaite's for the sum of both classes' variances, as in Brunner & Munzel 2000,
+    Biometrical Journal 42: with two malignant patients the variance is a guess from one difference.
     """
+    value, influence = auc_influence(folds)
+    malignant, patient = folds.rows.label == 1, np.unique(folds.rows.patient_id, return_inverse=True)[1]
+    sums = np.stack([np.bincount(patient, weights=influence * own) for own in (malignant, ~malignant)])
+    spreads, variance = np.sum(sums**2, axis=1), float(np.sum(sums.sum(axis=0) ** 2))
+    if not (variance > NO_VARIANCE and spreads.min() > NO_VARIANCE and 0 < value < 1):
+        return None
+    freedom = spreads.sum() ** 2 / np.sum(spreads**2 / (np.array(patients) - 1))
+    return on_logit_scale(value, t_quantile(confidence, freedom) * float(np.sqrt(variance)))
+
+
+def _bootstrap_error(folds: Folds, metric: Weighted, resamples: int, seed: int) -> float:
+    """The standard deviation of the mean area over draws of patients; 0 where all draws agree but for rounding."""
     rows, drawn = folds.rows, []
     for weights in patient_draws(rows.label, rows.patient_id, resamples, seed):
         areas = np.stack([metric(rows.label[i] == 1, rows.score[i], weights[:, i]) for i in folds.used])
@@ -85,9 +112,31 @@ def _bootstrap(
         usable = there.any(axis=0)
         drawn.append(np.where(there, areas, 0.0).sum(axis=0)[usable] / there.sum(axis=0)[usable])
     error = float(np.std(np.concatenate(drawn)))
-    if not (error**2 > NO_VARIANCE and 0 < value < 1):
-        return None
-    return _on_logit_scale(value, error * normal_quantile(confidence))
+    return error if error**2 > NO_VARIANCE else 0.0
+
+
+def _roc_bounds(
+    folds: Folds, value: float, confidence: float, interval: Interval, resamples: int, seed: int
+) -> tuple[Bounds, str]:
+    """The interval of the area and how it was made."""
+    patients = _class_patients(folds)
+    if min(patients) == 1:
+        rare = "malignant" if patients[0] == 1 else "benign"
+        return proportion_interval(value, 1, confidence), f"Wilson on the only {rare} patient"
+    score = _score_interval(folds, value, confidence)
+    if interval == "bootstrap":
+        method = f"bootstrap of {resamples} draws of patients on the logit scale"
+        error = _bootstrap_error(folds, weighted_roc_auc, resamples, seed) * normal_quantile(confidence)
+        bounds = on_logit_scale(value, error) if error and 0 < value < 1 else None
+    elif interval == "delong":
+        method, bounds = "plain DeLong, cut at 0 and 1", _plain_delong(folds, confidence)
+    else:
+        method = "DeLong on the logit scale (t quantile), no narrower than Newcombe's score interval (method 5)"
+        delong = _logit_delong(folds, patients, confidence)
+        bounds = wider(delong, score) if delong else None
+    if bounds is None:
+        return score, "Newcombe's score interval (method 5), as the scores show no variance to build on"
+    return bounds, method
 
 
 def roc_auc_estimate(
@@ -95,42 +144,55 @@ def roc_auc_estimate(
 ) -> Estimate:
     """The ROC-AUC of a recipe on its test cases, the mean over its folds, with an interval inside 0..1.
 
-    `interval` is DeLong's on the logit scale (default), plain DeLong cut at 0 and 1, or the bootstrap over patients
-    (`resamples`, `seed`) on the logit scale. Where it can't be computed or has no width, as at a perfect ranking,
-    Newcombe's score interval takes its place, and `method` says so.
+    `interval` is "logit" (default): at each end the farther of DeLong's on the logit scale with a t quantile and
+    Newcombe's score interval, for DeLong's alone is too short with few malignant cases and near 1; "delong": plain
+    DeLong cut at 0 and 1; or "bootstrap": over patients (`resamples`, `seed`), on the logit scale. Where that can't
+    be computed or has no width, as at a perfect ranking, Newcombe's takes its place; where a class comes from one
+    patient, Wilson's on that one, for no variance can be seen and this is its upper bound (Birnbaum & Klose 1957,
+    Annals of Mathematical Statistics 28). `method` says which it was; docs/concepts/coverage.md how well they hold.
     Raises InputError where no fold tests both classes, a score is not finite or `confidence` is not between 0 and 1.
     """
     normal_quantile(confidence)
     folds = usable_folds(scores)
     value = folds.mean(roc_auc)
-    if interval == "bootstrap":
-        method = f"bootstrap of {resamples} draws of patients on the logit scale"
-        bounds = _bootstrap(folds, value, weighted_roc_auc, confidence, resamples, seed)
-    else:
-        method = "DeLong on the logit scale" if interval == "logit" else "plain DeLong, cut at 0 and 1"
-        bounds = _delong(folds, confidence, on_logit_scale=interval == "logit")
-    if bounds is None:
-        method = "Newcombe's score interval (method 5), as the scores show no variance to build on"
-        bounds = _score_interval(folds, value, confidence)
+    bounds, method = _roc_bounds(folds, value, confidence, interval, resamples, seed)
     return Estimate(value, *bounds, folds.note + method)
+
+
+def binomial_interval(share: float, size: float, confidence: float) -> tuple[Bounds, str]:
+    """The interval of a mean over so many patients as if each were right or wrong, which is the widest, and its name.
+
+    `share` in 0..1, `size` > 0, whole or not. Wilson's, and for fewer than four patients that of Clopper & Pearson
+    1934, doi:10.1093/biomet/26.4.404: there one lucky or unlucky patient decides. Neither is ever of zero width.
+    """
+    if size >= FEW:
+        return proportion_interval(share * size, size, confidence), "Wilson"
+    hits, tail = share * size, (1 - confidence) / 2
+    low = float(beta.ppf(tail, hits, size - hits + 1)) if share > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, size - hits)) if share < 1 else 1.0
+    return (min(low, share), max(high, share)), "Clopper and Pearson"
 
 
 def pr_auc_estimate(scores: Scores, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> Estimate:
     """The PR-AUC (average precision) of a recipe on its test cases, the mean over its folds, with its interval.
 
-    The interval comes from the spread over bootstrap draws of patients, those with and without a malignant lesion
-    drawn apart, and is laid around the value on the logit scale, after the logit interval of Boyd 2013.
-    Where all draws agree, as at a perfect ranking, it is Wilson's on the number of malignant patients, the binomial
-    interval of Boyd 2013, doi:10.1007/978-3-642-40994-3_29, in the form that keeps a width at 1.
-    Raises InputError where no fold tests both classes.
+    At each end the farther of two: the spread over bootstrap draws of patients, those with and without a malignant
+    lesion drawn apart, laid around the value on the logit scale with a t quantile; and the binomial interval on the
+    malignant patients of Boyd 2013, doi:10.1007/978-3-642-40994-3_29. The bootstrap alone is too short with few
+    malignant cases. Where all draws agree, as at a perfect ranking, or one patient only has malignant cases, it is the
+    binomial interval; `method` says which it was. Raises InputError as for `roc_auc_estimate`.
     """
     normal_quantile(confidence)
     folds = usable_folds(scores)
     value = folds.mean(average_precision)
-    method = f"bootstrap of {resamples} draws of patients on the logit scale"
-    bounds = _bootstrap(folds, value, weighted_average_precision, confidence, resamples, seed)
-    if bounds is None:
-        patients = np.unique(folds.rows.patient_id[folds.rows.label == 1]).size
-        method = "Wilson on the malignant patients, as all bootstrap draws agree"
-        bounds = proportion_interval(value * patients, patients, confidence)
+    patients, _ = _class_patients(folds)
+    bounds, name = binomial_interval(value, patients, confidence)
+    method = f"{name} on {patients} malignant patient{'s' if patients > 1 else ''}"
+    error = _bootstrap_error(folds, weighted_average_precision, resamples, seed) if patients > 1 and value < 1 else 0.0
+    if error:
+        bounds = wider(bounds, on_logit_scale(value, error * t_quantile(confidence, patients - 1)))
+        drawn = f"bootstrap of {resamples} draws of patients on the logit scale (t quantile)"
+        method = f"{drawn}, no narrower than {method}"
+    else:
+        method += ", as all bootstrap draws agree" if patients > 1 else ""
     return Estimate(value, *bounds, folds.note + method)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarelesion.errors import InputError, Problem
-from rarelesion.folds import NO_VARIANCE, Array, split_rows, usable_folds
+from rarelesion.folds import Array, split_rows, usable_folds
 from rarelesion.metrics import youden_threshold
+from rarelesion.patients import effective_cases
 from rarelesion.proportions import proportion_interval
 from rarelesion.types import Estimate, OperatingPoint, Scores
 
@@ -21,12 +22,8 @@ def _case_proportion(
     """
     _, first, case = np.unique(case_id, return_index=True, return_inverse=True)
     each = np.bincount(case, weights=right) / np.bincount(case)
-    n, value = each.size, float(each.mean())
-    patient = np.unique(patient_id[first], return_inverse=True)[1]
-    patients = int(patient.max()) + 1
-    spread = value * (1 - value) * n
-    clustered = float(np.sum(np.bincount(patient, weights=each - value) ** 2))
-    worth = n if patients == n else patients if spread < NO_VARIANCE else n / max(1.0, clustered / spread)
+    n, value, patient = each.size, float(each.mean()), patient_id[first]
+    worth, patients = effective_cases(each, patient), np.unique(patient).size
     method = f"{note}Wilson on {n} cases" + (f" of {patients} patients" if patients < n else "")
     return Estimate(value, *proportion_interval(value * worth, worth, confidence), method)
 

@@ -10,6 +10,7 @@ PAPER_SUFFIXES = ("", "+texture", "+texture+l2", "+texture+l2+ocsvm", "+texture+
 PAPER_RECIPES = (*(backbone + suffix for backbone in PAPER_BACKBONES for suffix in PAPER_SUFFIXES), "cvae")
 PROPOSED = "vgg16+texture+l2+lof"
 READER_PREFIX = "reader:"
+BASELINE_PREFIX = "baseline:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page that says in plain words what was found and how far to believe it."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rarelesion import __version__
 from rarelesion.recipes import lead_recipe
-from rarelesion.tables import format_estimate, format_p, row_label
-from rarelesion.types import Comparison, Estimate, Evaluation, Finding, OperatingPoint, RecipeResult
+from rarelesion.remarks import CODES
+from rarelesion.tables import LIGHTS, format_estimate, format_p, row_label, subgroups_note
+from rarelesion.types import (
+    Comparison,
+    Estimate,
+    Evaluation,
+    Finding,
+    OperatingPoint,
+    RecipeResult,
+    Remark,
+    Subgroup,
+)
 from rarelesion.wording import is_reader, signed, summary
 
 SYNTHETIC = "Synthetic cohort: these numbers mean nothing clinically"
@@ -131,6 +141,12 @@ def render_report(content: ReportContent) -> str:
         comparisons=[_comparison_row(comparison) for comparison in content.evaluation.comparisons],
         tests=list(dict.fromkeys(comparison.test for comparison in content.evaluation.comparisons)),
         methods=_methods(content.evaluation),
+        believe=content.evaluation.remarks.get(_reference(content).recipe, ()),
+        lights=LIGHTS,
+        questions=CODES,
+        all_lights=[_lights(recipe, said) for recipe, said in content.evaluation.remarks.items()],
+        subgroups=[_subgroup_row(one) for one in content.evaluation.subgroups],
+        subgroups_note=subgroups_note(content.evaluation),
         figures=[_figure(figure) for figure in content.figures],
         synthetic=SYNTHETIC,
         research=RESEARCH,
@@ -167,6 +183,18 @@ def _comparison_row(comparison: Comparison) -> dict[str, str]:
         "p": format_p(comparison.p),
         "p_adjusted": format_p(comparison.p_adjusted),
     }
+
+
+def _lights(recipe: str, said: Sequence[Remark]) -> tuple[str, list[Remark | None]]:
+    """A row's name and its remark on each question, the gravest where there are several."""
+    gravest = {remark.code: remark for light in LIGHTS for remark in said if remark.light == light}
+    return row_label(recipe), [gravest.get(code) for code in CODES]
+
+
+def _subgroup_row(one: Subgroup) -> dict[str, Any]:
+    area = _cell(one.roc_auc) if one.roc_auc else ("–", "")
+    cases = (str(one.n_benign), str(one.n_malignant))
+    return {"name": row_label(one.recipe), "group": f"{one.column}: {one.entry}", "cases": cases, "area": area}
 
 
 def _methods(evaluation: Evaluation) -> Mapping[str, list[str]]:

@@ -24,7 +24,9 @@ def write_results(folder: Path) -> Evaluation:
         raise InputError(Problem(str(folder), "holds no scores.csv", remedy=remedy))
     settings = read_settings(folder / "study.toml" if (folder / "study.toml").exists() else None)
     recipes = store.read_scores(path)
-    evaluation = evaluate(recipes, settings.statistics, settings.seed)
+    cases = store.read_case_table(folder / "cohort.csv") if (folder / "cohort.csv").exists() else ()
+    looks = _count_look(folder / "looks.json", store.file_sha256(path))
+    evaluation = evaluate(recipes, settings.statistics, settings.seed, cases, looks)
     confidence = settings.statistics.confidence
     store.write_text(folder / "table3.csv", tables.table3_csv(evaluation))
     store.write_text(folder / "table3.md", tables.table3_markdown(evaluation, confidence))
@@ -34,6 +36,14 @@ def write_results(folder: Path) -> Evaluation:
     for name, figure in _figures(folder, recipes, evaluation):
         write_figure(folder, name, figure)
     return evaluation
+
+
+def _count_look(path: Path, scores: str) -> int:
+    """How many different scores of this run were evaluated so far, these included; kept in `path` by their hashes."""
+    seen = store.read_json(path) if path.exists() else []
+    if scores not in seen:
+        store.write_json(path, [*seen, scores])
+    return len({*seen, scores})
 
 
 def write_figure(folder: Path, name: str, figure: Figure) -> None:

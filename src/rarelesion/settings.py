@@ -116,6 +116,9 @@ class StatisticsSettings:
     interval: Literal["logit", "delong", "bootstrap"] = "logit"  # for the ROC-AUC
     bootstrap: int = 2000  # draws of patients
     reference: str = ""  # recipe the others are compared with; empty: the paper's proposed one, else the first
+    baselines: tuple[str, ...] = ()  # columns set beside the networks; empty: age, sex, scanner and the like, if there
+    subgroups: tuple[str, ...] = ()  # columns by whose entries the areas are reported as well
+    permutations: int = 2000  # labels handed out at random to see what chance does
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from rarelesion.settings import Settings, TextureSettings
 from rarelesion.splits import make_splits
 from rarelesion.texture import crop_textures, texture_set
 from rarelesion.types import Cohort, Patches, Scores, Split
-from rarelesion.workers import train_all
+from rarelesion.workers import give_memory_back, train_all
 
 PATCHES = ".patches.npy.part"
 """Where in its folder a running study keeps the patches: out of the memory, and removed when it ends."""
@@ -87,6 +87,7 @@ def run_study(
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
     plan = _plan(folder, _resolved(settings, cohort), cohort, workers, budget, progress)
+    give_memory_back()
     settings = plan.settings
     store.write_text(folder / "study.toml", settings_toml(settings))
     recipes = parse_recipes(settings)
@@ -206,6 +207,7 @@ def _material(
         starts[name], origins[name] = starting_backbone(
             folder, name, settings, lambda stage, done, total: progress(stage, "", done, total)
         )
+        give_memory_back()
     empty = np.empty((0, *patches.pixels.shape[1:]), dtype=np.float32)
     label_of = {case.case_id: case.label for case in cohort.cases}
     return Material(patches, label_of, empty if textures is None else textures, starts, settings), origins

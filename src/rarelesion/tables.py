@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rarelesion.recipes import READER_PREFIX
+from rarelesion.recipes import READER_PREFIX, lead_recipe
 from rarelesion.types import Estimate, Evaluation, OperatingPoint, RecipeResult
 
 WORDS = {
@@ -163,6 +163,55 @@ def comparisons_markdown(evaluation: Evaluation) -> str:
     return _markdown(lines)
 
 
+def evaluation_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
+    """All that `rarelesion evaluate` shows: Table 3, the comparisons, what to believe, the subgroups."""
+    lead = lead_recipe([result.recipe for result in evaluation.results]) or next(iter(evaluation.remarks), "")
+    parts = (
+        table3_markdown(evaluation, confidence),
+        comparisons_markdown(evaluation),
+        remarks_markdown(evaluation, lead),
+        subgroups_markdown(evaluation, confidence),
+    )
+    return "\n".join(part for part in parts if part)
+
+
+LIGHTS = {"green": "good", "amber": "care", "red": "doubt"}
+"""What a remark's light is called where there is no colour."""
+
+
+def remarks_markdown(evaluation: Evaluation, recipe: str) -> str:
+    """What speaks for and against believing a row, to read; empty for a row without remarks."""
+    remarks = evaluation.remarks.get(recipe, ())
+    if not remarks:
+        return ""
+    lines = [[f"Can I believe {row_label(recipe)}?", "", "", ""]]
+    lines += [[LIGHTS[remark.light], remark.fact, remark.meaning, remark.code] for remark in remarks]
+    return _markdown([[_escape_markdown(cell) for cell in cells] for cells in lines])
+
+
+def subgroups_note(evaluation: Evaluation) -> str:
+    """How many subgroups were looked at, and what that means; empty where there are none."""
+    number = len({(one.column, one.entry) for one in evaluation.subgroups})
+    if not number:
+        return ""
+    return (
+        f"{number} subgroups were looked at. One in twenty differs visibly by chance alone, and each holds few cases: "
+        "take a difference as a question for the next study, not as a finding."
+    )
+
+
+def subgroups_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
+    """The areas within subgroups, to read; empty where there are none."""
+    if not evaluation.subgroups:
+        return ""
+    lines = [["", "subgroup", "benign", "malignant", f"ROC-AUC ({100 * confidence:g} % CI)"]]
+    for one in evaluation.subgroups:
+        area = format_estimate(one.roc_auc) if one.roc_auc else "–"
+        cells = [row_label(one.recipe), f"{one.column}: {one.entry}", str(one.n_benign), str(one.n_malignant), area]
+        lines.append([_escape_markdown(cell) for cell in cells])
+    return f"{_markdown(lines)}\n{subgroups_note(evaluation)}\n"
+
+
 def _latex(text: str) -> str:
     return "".join(LATEX_ESCAPES.get(character, character) for character in text).replace("–", "--")
 
@@ -187,17 +236,14 @@ def table3_latex(evaluation: Evaluation, confidence: float = 0.95) -> str:
     )
 
 
-def _bounds(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-
-
 def _point(point: OperatingPoint | None) -> dict[str, Any] | None:
     if point is None:
         return None
     return {
         "threshold": point.threshold,
-        "sensitivity": _bounds(point.sensitivity),
-        "specificity": _bounds(point.specificity),
+        "sensitivity": asdict(point.sensitivity),
+        "specificity": asdict(point.specificity),
+        "chosen_on": point.chosen_on,
     }
 
 
@@ -216,4 +262,6 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             for result in evaluation.results
         },
         "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+        "remarks": {recipe: [asdict(remark) for remark in said] for recipe, said in evaluation.remarks.items()},
+        "subgroups": [asdict(one) for one in evaluation.subgroups],
     }

@@ -255,12 +255,44 @@ class Comparison:
     test: str
 
 
+Light = Literal["green", "amber", "red"]
+"""Nothing speaks against it, care is needed, it should not be relied on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing that speaks for or against believing a row of the table."""
+
+    code: str
+    light: Light
+    fact: str
+    """The number, in a few words."""
+    meaning: str
+    """What it means, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """A recipe on the test cases that share an entry of a column."""
+
+    recipe: str
+    column: str
+    entry: str
+    n_benign: int
+    n_malignant: int
+    roc_auc: Estimate | None
+    """None where no fold tests both classes in the subgroup."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything that follows from scores alone."""
 
     results: tuple[RecipeResult, ...]
     comparisons: tuple[Comparison, ...]
+    remarks: Mapping[str, tuple[Remark, ...]] = field(default_factory=dict)
+    """Recipe -> what speaks for and against believing its row."""
+    subgroups: tuple[Subgroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

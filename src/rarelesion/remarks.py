@@ -1,0 +1,183 @@
+"""Can I believe this number? What speaks for a row of the table and what against it, each with a stable code."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from rarelesion.chance import permutation_p
+from rarelesion.compare import compare_roc_auc
+from rarelesion.folds import Folds, usable_folds
+from rarelesion.metrics import roc_auc
+from rarelesion.recipes import BASELINE_PREFIX
+from rarelesion.types import Light, RecipeResult, Remark, Scores
+
+CODES = {
+    "RL201": "how many test cases",
+    "RL202": "how wide the interval",
+    "RL203": "how much splits and seeds change it",
+    "RL204": "could it be chance",
+    "RL205": "how much the threshold flatters",
+    "RL206": "how often the test cases were looked at",
+    "RL207": "does a single column do as well",
+}
+FEW_PATIENTS, ENOUGH_PATIENTS = 10, 30
+"""Of the rarer class: below the first one patient moves a sensitivity by more than .10, from the second on by .03."""
+NARROW, WIDE = 0.1, 0.2
+SMALL_SPREAD, LARGE_SPREAD = 0.03, 0.06
+UNLIKELY, POSSIBLE = 0.01, 0.05
+SMALL_OPTIMISM, LARGE_OPTIMISM = 0.05, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a row's numbers do not show: what stands beside it."""
+
+    named_first: bool = True
+    """The row was named before any result was seen."""
+    rows: int = 1
+    """How many trained rows were tested on the same cases."""
+    evaluations: int = 1
+    """How many different sets of scores of these cases were evaluated."""
+    baselines: Sequence[Scores] = ()
+    permutations: int = 2000
+    seed: int = 0
+
+
+def remarks(scores: Scores, result: RecipeResult, context: Context) -> tuple[Remark, ...]:
+    """All that is to be said of one row, in the order of the `CODES`.
+
+    A remark's light is green where nothing speaks against the row, amber where care is needed, red where the number
+    should not be relied on. Raises InputError as `folds.usable_folds` does.
+    """
+    folds = usable_folds(scores)
+    return (
+        _counts(folds),
+        _width(result),
+        _spread(folds),
+        _chance(scores, result, context),
+        _optimism(result),
+        _looks(result, context),
+        *_columns(scores, context),
+    )
+
+
+def _light(value: float, amber: float, red: float) -> Light:
+    """Green below `amber`, red from `red` on."""
+    return "green" if value < amber else "amber" if value < red else "red"
+
+
+def _counts(folds: Folds) -> Remark:
+    patients = [np.unique(folds.rows.patient_id[folds.rows.label == label]).size for label in (0, 1)]
+    rarer, name = min(patients), "malignant" if patients[1] <= patients[0] else "benign"
+    light = "green" if rarer >= ENOUGH_PATIENTS else "amber" if rarer >= FEW_PATIENTS else "red"
+    meaning = {
+        "green": "One patient more or less hardly changes the result.",
+        "amber": f"Each {name} patient moves a share such as the sensitivity by {100 / rarer:.0f} points in a hundred.",
+        "red": f"So few {name} patients cannot carry a conclusion, whatever the numbers say.",
+    }[light]
+    return Remark("RL201", light, f"{patients[0]} benign and {patients[1]} malignant test patients", meaning)
+
+
+def _width(result: RecipeResult) -> Remark:
+    area = result.roc_auc
+    width = area.high - area.low
+    meaning = {
+        "green": "The interval is narrow.",
+        "amber": "Quote the interval, not the number alone.",
+        "red": "The interval holds both useful and useless: only more test cases narrow it.",
+    }
+    light = _light(width, NARROW, WIDE)
+    return Remark("RL202", light, f"ROC-AUC between {area.low:.2f} and {area.high:.2f}", meaning[light])
+
+
+def _spread(folds: Folds) -> Remark:
+    """Between repeats, where there are any: they differ by training and splitting alone, not by their cases."""
+    rows = folds.rows
+    areas = np.array([roc_auc(rows.label[index], rows.score[index]) for index in folds.used])
+    repeat = np.array([rows.repeat[index[0]] for index in folds.used])
+    means = [float(areas[repeat == number].mean()) for number in np.unique(repeat)]
+    if len(means) > 1:
+        light = _light(float(np.std(means, ddof=1)), SMALL_SPREAD, LARGE_SPREAD)
+        fact = f"{len(means)} repeats, ROC-AUC {min(means):.2f} to {max(means):.2f}"
+        meaning = (
+            "Other seeds and other splits give "
+            + {
+                "green": "nearly the same.",
+                "amber": "visibly different numbers; the mean is what counts.",
+                "red": "very different numbers: one of them alone would mislead.",
+            }[light]
+        )
+    elif areas.size > 1:
+        light, fact = "amber", f"{areas.size} folds, ROC-AUC {areas.min():.2f} to {areas.max():.2f}, one repeat"
+        meaning = "How much the seed and the division into folds matter is not known: --repeats would show it."
+    else:
+        light, fact = "amber", "one split, one seed"
+        meaning = "Another split or seed would give another number, and nobody knows how different: use folds."
+    return Remark("RL203", light, fact, meaning)
+
+
+def _chance(scores: Scores, result: RecipeResult, context: Context) -> Remark:
+    p = permutation_p(scores, context.permutations, context.seed)
+    light = _light(p, UNLIKELY, POSSIBLE)
+    smallest = 1 / (context.permutations + 1)
+    fact = f"permutation p {'<' if p <= smallest else '='} {max(p, smallest):.2g}"
+    often = "less than once" if p <= smallest else f"about {max(1, round(1000 * p))} times"
+    tail = {
+        "green": "",
+        "amber": " That is not rare among the many rows one looks at.",
+        "red": " It is not shown to be better than chance.",
+    }
+    return Remark("RL204", light, fact, f"Labels handed out at random do as well {often} in 1000.{tail[light]}")
+
+
+def _optimism(result: RecipeResult) -> Remark:
+    if result.tuned is None:
+        meaning = "Sensitivity and specificity were read off the test cases themselves: they flatter."
+        return Remark("RL205", "red", "no threshold chosen beforehand", meaning)
+    best, honest = (point.sensitivity.value + point.specificity.value - 1 for point in (result.youden, result.tuned))
+    light = _light(best - honest, SMALL_OPTIMISM, LARGE_OPTIMISM)
+    meaning = {
+        "green": "The threshold chosen on the tuning cases does as well on the test cases as their own best.",
+        "amber": "Quote the numbers at the tuned threshold; the others flatter.",
+        "red": "The tuned threshold does much worse than the test cases' own best: there are too few tuning cases to "
+        "choose one, or they differ from the test cases.",
+    }
+    return Remark(
+        "RL205", light, f"Youden index {best:.2f} with the answer in hand, {honest:.2f} without", meaning[light]
+    )
+
+
+def _looks(result: RecipeResult, context: Context) -> Remark:
+    """The expected gain of the best of so many equal rows, were they independent: an upper bound."""
+    looks = context.rows * context.evaluations
+    fact = f"{context.rows} trained rows" + f", {context.evaluations} evaluations" * (context.evaluations > 1)
+    if looks == 1:
+        return Remark("RL206", "green", "one look", "Nothing was chosen by these test cases.")
+    area = result.roc_auc
+    gain = (area.high - area.low) / 2 / norm.ppf(0.975) * _expected_maximum(looks)
+    if context.named_first and context.evaluations == 1:
+        return Remark("RL206", "green", fact, "This row was named before the results were seen, so it was not chosen.")
+    light = "amber" if looks < 20 else "red"
+    meaning = f"The best of {looks} equally good ones would look better than it is by up to {gain:.2f}."
+    return Remark("RL206", light, fact, meaning)
+
+
+def _expected_maximum(number: int) -> float:
+    """Of so many standard normal numbers (Blom 1958's approximation)."""
+    return float(norm.ppf((number - 0.375) / (number + 0.25)))
+
+
+def _columns(scores: Scores, context: Context) -> Iterator[Remark]:
+    for baseline in context.baselines:
+        found = compare_roc_auc(scores, baseline)
+        name = baseline.recipe.removeprefix(BASELINE_PREFIX)
+        fact = f"{found.difference:+.2f} ({found.low:+.2f} to {found.high:+.2f}) against {name}"
+        light = "green" if found.low > 0 else "amber" if found.difference > 0 else "red"
+        meaning = {
+            "green": f"It does better than {name} alone.",
+            "amber": f"It is not shown to do better than {name} alone.",
+            "red": f"{name.capitalize()} alone does as well or better: the pictures add nothing that shows.",
+        }
+        yield Remark("RL207", light, fact, meaning[light])
