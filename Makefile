@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo test check docs lock clean
+.PHONY: setup demo test check docs keras lock clean
 
 setup: $(VENV)/.ready
 
@@ -33,8 +33,13 @@ check: setup
 docs: setup
 	$(BIN)/python docs/make_reference.py
 
+# The peer of benchmarks/speed.py, in an environment of its own.
+keras:
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install -q keras==3.15.1 tensorflow-cpu==2.21.0
+
 lock: setup
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > requirements.lock
 
 clean:
-	rm -rf $(VENV) rarelesion-demo
+	rm -rf $(VENV) .venv-keras rarelesion-demo

@@ -88,43 +88,47 @@ FINDING_NOTES = {
 
 REMARK_NOTES = {
     "RL201": (
-        "How many patients of each class were tested. Below 30 of the rarer class it is a reason for care, below 10 for "
-        "doubt: one patient more or less then moves a sensitivity by a tenth.",
+        "How many patients of each class were tested. Below 30 of the rarer class it is a reason for care, below "
+        "10 for doubt: one patient more or less then moves a sensitivity by a tenth.",
         "Test more cases: five folds test every case, one split a fifth of them.",
     ),
     "RL202": (
         "How far the ends of the interval of the ROC-AUC lie apart: narrow up to .10, wide from .20 on.",
-        "Quote the interval. Only more test cases narrow it, the rarer class above all: see "
-        "[plan a study](../how-to/plan-a-study.md).",
+        "Quote the interval. Only more test cases narrow it, the rarer class above all: see [plan a "
+        "study](../how-to/plan-a-study.md).",
     ),
     "RL203": (
-        "Between repeats of the cross-validation everything but the cases differs: seeds and the division into folds. "
-        "The light is green where the repeats' areas have a standard deviation below .03, red from .06 on. Folds alone do "
-        "not show it, for they differ in their cases too; one split shows nothing.",
+        "Between repeats of the cross-validation everything but the cases differs: seeds and the division into "
+        "folds. The light is green where the repeats' areas have a standard deviation below .03, red from .06 on. "
+        "Folds alone do not show it, for they differ in their cases too; one split shows nothing.",
         "`--repeats 5`, and quote the mean.",
     ),
     "RL204": (
-        "The labels of the test cases are handed out at random, often, and the ROC-AUC found is compared with what that "
-        "gives. Patients keep their lesions together. Below .01 chance is unlikely; from .05 on nothing is shown.",
+        "The labels of the test cases are handed out at random, often, and the ROC-AUC found is compared with "
+        "what that gives. Patients keep their lesions together. Below .01 chance is unlikely; from .05 on nothing "
+        "is shown.",
         "Do not report a row as better than chance where this light is red.",
     ),
     "RL205": (
-        "The Youden index at the test cases' own best threshold, less that at the threshold chosen on the tuning cases. "
-        "The first is chosen with the answer in hand. Up to .05 the difference is small, from .15 on large.",
+        "The Youden index at the test cases' own best threshold, less that at the threshold chosen on the tuning "
+        "cases. The first is chosen with the answer in hand. Up to .05 the difference is small, from .15 on "
+        "large.",
         "Quote sensitivity and specificity at the tuned threshold. More tuning cases make it steadier.",
     ),
     "RL206": (
         "How many trained rows were tested on these cases, and how many different sets of scores of this run were "
-        "evaluated. The best of many equally good rows looks better than it is, by up to the number given (the expected "
-        "maximum of so many independent rows). The row that was named beforehand is not chosen by its result.",
+        "evaluated. The best of many equally good rows looks better than it is, by up to the number given (the "
+        "expected maximum of so many independent rows). The row that was named beforehand is not chosen by its "
+        "result.",
         "Name the row you will report before you look, or test the chosen one on new cases.",
     ),
     "RL207": (
-        "The difference in ROC-AUC from a single column of the table of cases: age, sex, scanner or what you name. In each "
-        "fold the column learns from the cases outside the test part. Green: better than the column, the whole interval "
-        "above zero; red: the column alone does as well or better.",
-        "A network that does not beat the patient's age adds nothing. A column such as the scanner that does well alone "
-        "is a warning: the classes may have come from different machines, and the network may have learnt just that.",
+        "The difference in ROC-AUC from a single column of the table of cases: age, sex, scanner or what you "
+        "name. In each fold the column learns from the cases outside the test part. Green: better than the "
+        "column, the whole interval above zero; red: the column alone does as well or better.",
+        "A network that does not beat the patient's age adds nothing. A column such as the scanner that does well "
+        "alone is a warning: the classes may have come from different machines, and the network may have learnt "
+        "just that.",
     ),
 }
 
@@ -376,8 +380,10 @@ def findings_page() -> Iterator[str]:
         yield f"## {finding}: {title}\n"
         yield f"*{severity.capitalize()}.* {meaning}\n\n*What to do:* {remedy}\n"
     yield "# Remarks\n"
-    yield "What the report and `rarelesion evaluate` say under *Can I believe this number?* Each has a light: "
-    yield "green (good) where nothing speaks against the number, amber (care), red (doubt) where it should not be relied on.\n"
+    yield (
+        "What the report and `rarelesion evaluate` say under *Can I believe this number?* Each has a light: green "
+        "(good) where nothing speaks against the number, amber (care), red (doubt) where it should not be relied on.\n"
+    )
     for remark, title in REMARKS.items():
         meaning, remedy = REMARK_NOTES[remark]
         yield f"## {remark}: {title}\n"

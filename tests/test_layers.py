@@ -27,9 +27,9 @@ LAYERS = {
     "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
     "L2": {
         "fitting", "checkpoint", "study", "checks", "evaluation", "tables", "figures", "curves", "palette", "readers",
-        "results", "prediction", "demo", "workers", "pace", "planning", "budget", "claim",
+        "results", "prospect", "prediction", "demo", "workers", "pace", "planning", "budget", "claim",
     },
-    "L3": {"cli", "console", "briefing", "publish", "report", "wording", "__main__"},
+    "L3": {"cli", "console", "briefing", "foretelling", "publish", "report", "wording", "__main__"},
 }  # fmt: skip
 MAY_IMPORT = {
     "front": {"science"},

@@ -111,6 +111,40 @@ def check(
 
 
 @app.command()
+def plan(
+    cohort: Annotated[Path | None, typer.Argument(metavar="COHORT", help="cohort.csv; or give the counts.")] = None,
+    malignant: Annotated[int | None, typer.Option(help="Malignant cases, where there is no cohort yet.")] = None,
+    benign: Annotated[int | None, typer.Option(help="Benign cases.")] = None,
+    auc: Annotated[float, typer.Option(help="The ROC-AUC you expect, from a pilot or the literature.")] = 0.8,
+    folds: Annotated[int | None, typer.Option(help="1 is a single split: a fifth of the cases is tested.")] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """How wide the intervals of a study will be, what would help, and how many cases are enough: before it is made.
+
+    How long it takes is what `rarelesion study` says before it starts.
+
+    Examples: `rarelesion plan cohort.csv --auc 0.85`, `rarelesion plan --malignant 30 --benign 120`
+    """
+    from rarelesion.cohort import read_cohort
+    from rarelesion.config import read_settings
+    from rarelesion.foretelling import prospect_json, prospect_text
+    from rarelesion.prospect import count_cohort, counts_of, look_ahead
+
+    with guarded():
+        settings = read_settings(config, {"split": {"folds": folds}})
+        if cohort is not None and (malignant, benign) == (None, None):
+            counts = count_cohort(read_cohort(cohort, settings.cohort), settings)
+        elif cohort is None and malignant is not None and benign is not None:
+            counts = counts_of(malignant, benign, settings.split.folds)
+        else:
+            expected = "either a cohort, or --malignant and --benign"
+            raise InputError(Problem("rarelesion plan", "which cases?", expected=expected))
+        prospect = look_ahead(counts, auc, settings)
+    print(json.dumps(prospect_json(prospect), indent=1) if as_json else prospect_text(prospect))
+
+
+@app.command()
 def study(
     cohort: CohortPath,
     out: Annotated[Path, typer.Option("--out", help="The run's folder; an unfinished run in it goes on.")],

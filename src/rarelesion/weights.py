@@ -20,8 +20,8 @@ from typing import IO, Literal
 import h5py
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_safetensors
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from rarelesion.backbones import BACKBONES, Backbone, Style, set_style
@@ -239,13 +239,13 @@ def save_state(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, s
 
     Raises InputError where the file cannot be written (disk full, no permission).
     """
-    content = to_safetensors({key: value.detach().cpu().contiguous() for key, value in state.items()}, dict(metadata))
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     try:
-        with _whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        what = "the weights cannot be written"
-        raise InputError(Problem(str(path), what, error.strerror or "", remedy="Free some space there.")) from error
+        with _whole_file(path) as part:
+            save_file(tensors, part, dict(metadata))
+    except (OSError, SafetensorError) as error:
+        what, found = "the weights cannot be written", getattr(error, "strerror", None) or str(error)
+        raise InputError(Problem(str(path), what, found, remedy="Free some space there.")) from error
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -264,15 +264,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears at `path` once it is written completely and not at all otherwise."""
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears at `path` once it is written completely and not at all otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield part
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -360,11 +359,11 @@ def fetch(file: OfficialFile, cache: Path, progress: Callable[[int, int | None],
         return target
     try:
         with _whole_file(target) as part:
-            _download(source, part, progress)
-            part.flush()
-            if not _digest_fits(file, Path(part.name)):
+            with part.open("wb") as received:
+                _download(source, received, progress)
+            if not _digest_fits(file, part):
                 raise OSError(None, f"another file than the published one ({file.algorithm} differs)")
-            _kind(Path(part.name))
+            _kind(part)
     except (OSError, http.client.HTTPException, ValueError, InputError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
