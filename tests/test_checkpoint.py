@@ -117,3 +117,11 @@ def test_a_file_that_cannot_be_trusted_is_passed_over(tmp_path, damage):
     else:
         path.write_bytes(path.read_bytes()[:20] if damage == "cut" else b"")
     assert Checkpoint(path).watch(lambda _: None).resume is None
+
+
+def test_what_a_kill_left_half_written_goes_with_the_checkpoint(tmp_path):
+    left, another = tmp_path / ".checkpoint.safetensors.2cb4acd5.part", tmp_path / ".weights.safetensors.0000.part"
+    for path in (left, another):
+        path.write_bytes(b"half")
+    Checkpoint(tmp_path / "checkpoint.safetensors").remove()
+    assert [path.name for path in tmp_path.iterdir()] == [another.name]

@@ -42,8 +42,9 @@ class Checkpoint:
         return Watch(tell, self._keep, self._read())
 
     def remove(self) -> None:
-        """The training is done and its weights are kept."""
-        store.remove(self.path)
+        """The training is done and its weights are kept; what a kill left half written goes too."""
+        for path in (self.path, *self.path.parent.glob(f".{self.path.name}.*.part")):
+            store.remove(path)
 
     def _keep(self, take: Callable[[], Snapshot]) -> None:
         if self._writing <= MOST_TIME * (time.perf_counter() - self._begin):

@@ -18,6 +18,8 @@ from torch.nn import functional
 ROWS_A_CHANNEL = 4
 """A 3 x 3 convolution on at most this many positions per input channel is computed by shifted copies."""
 NO_LIMIT = float("inf")
+ONEDNN = (torch.float32, torch.bfloat16)
+"""The precisions that it computes in."""
 
 
 def convolve(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None, values: Tensor, limit: float | None) -> Tensor:
@@ -35,7 +37,8 @@ def convolve(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None, values: Tens
     if not learns:
         return _fused(layer, weight, bias, values, limit)
     if layer.groups > 1 and layer.stride != (1, 1):
-        return activate(_library(layer, weight, bias, values, torch.float32).to(values.dtype), limit)
+        precision = torch.promote_types(values.dtype, torch.float32)
+        return activate(_library(layer, weight, bias, values, precision).to(values.dtype), limit)
     if _is_small(layer, values):
         products = _ShiftedConvolution.apply(values, weight.to(values.dtype), _as(bias, values))
         return _map(activate(products, limit), values)  # pyright: ignore[reportArgumentType]
@@ -90,7 +93,7 @@ def _map(rows: Tensor, like: Tensor) -> Tensor:
 
 def _fused(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None, values: Tensor, limit: float | None) -> Tensor:
     fused = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if torch.backends.mkldnn.is_available() else None
-    if fused is None or limit is None or isinstance(layer.padding, str):
+    if fused is None or limit is None or isinstance(layer.padding, str) or values.dtype not in ONEDNN:
         return activate(_library(layer, weight, bias, values, values.dtype), limit)
     kind, bounds = ("relu", []) if limit == NO_LIMIT else ("hardtanh", [0.0, limit])
     return fused(
