@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_comparisons_csv_reads_back():
 
 
 def test_comparisons_to_read():
-    assert comparisons_markdown(EVALUATION).splitlines() == [
+    assert comparisons_markdown(EVALUATION).splitlines()[:3] == [
         "|  | compared with | Difference in ROC-AUC | p | p after Holm |",
         "| --- | --- | --- | --- | --- |",
         r"| VGG16 +texture +L2 +LOF | reader a_b\|50% | .12 (-.01 to .25) | .100 | .200 |",
@@ -165,3 +166,11 @@ def test_json_has_the_agreed_shape():
             "test": "mean of 5 folds, paired",
         }
     ]
+
+
+def test_after_folds_the_comparisons_say_what_that_does_to_them():
+    one = EVALUATION.comparisons[0]
+    folds = replace(EVALUATION, comparisons=(replace(one, test="mean of 5 folds, paired DeLong"),))
+    assert comparisons_markdown(folds).endswith("p is somewhat too small.\n")
+    single = replace(EVALUATION, comparisons=(replace(one, test="paired DeLong"),))
+    assert "somewhat" not in comparisons_markdown(single)

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import isotonic_regression
 
 from rarelesion.errors import InputError, Problem
-from rarelesion.folds import split_rows
+from rarelesion.folds import broken_rows, split_rows
 from rarelesion.logistic import fit_line
 from rarelesion.metrics import check_scores
 from rarelesion.patients import patient_numbers
@@ -267,14 +267,7 @@ def tuning_of_folds(scores: Scores) -> tuple[Scores, list[tuple[NDArray[np.intp]
     and the test cases of a fold.
     """
     rows, tune = (scores.where(scores.part == part) for part in ("test", "tune"))
-    problems = [
-        Problem(scores.recipe, f"{what} of case {scores.case_id[bad][0]}", str(values[bad][0]), expected)
-        for what, values, bad, expected in (
-            ("score", scores.score, ~np.isfinite(scores.score), "a finite number for every case"),
-            ("label", scores.label, ~np.isin(scores.label, (0, 1)), "0 (benign) or 1 (malignant)"),
-        )
-        if bad.any()
-    ]
+    problems = broken_rows(scores)
     if not rows.label.size:
         problems.append(Problem(scores.recipe, "no test cases", "0", "the scores of tuning and test cases"))
     pairs = []

@@ -52,12 +52,9 @@ def split_rows(scores: Scores) -> Iterator[NDArray[np.intp]]:
     yield from np.split(order, np.cumsum(np.bincount(group.ravel()))[:-1])
 
 
-def usable_folds(scores: Scores) -> Folds:
-    """The test part of a recipe's scores, split into the folds in which an area can be computed.
-
-    Raises InputError where there is no test case, a score is not finite, a label unknown, or no fold has both classes.
-    """
-    problems = [
+def broken_rows(scores: Scores) -> list[Problem]:
+    """What is wrong with the scores and labels themselves; empty where nothing is."""
+    return [
         Problem(scores.recipe, f"{what} of case {scores.case_id[bad][0]}", str(values[bad][0]), expected)
         for what, values, bad, expected in (
             ("score", scores.score, ~np.isfinite(scores.score), "a finite number for every case"),
@@ -65,6 +62,14 @@ def usable_folds(scores: Scores) -> Folds:
         )
         if bad.any()
     ]
+
+
+def usable_folds(scores: Scores) -> Folds:
+    """The test part of a recipe's scores, split into the folds in which an area can be computed.
+
+    Raises InputError where there is no test case, a score is not finite, a label unknown, or no fold has both classes.
+    """
+    problems = broken_rows(scores)
     if problems:
         raise InputError(problems)
     rows = scores.where(scores.part == "test")

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rarelesion import __version__
 from rarelesion.recipes import lead_recipe
 from rarelesion.remarks import CODES
-from rarelesion.tables import LIGHTS, format_estimate, format_p, row_label, subgroups_note
+from rarelesion.tables import LIGHTS, comparisons_note, format_estimate, format_p, row_label, subgroups_note
 from rarelesion.types import (
     Comparison,
     Estimate,
@@ -140,6 +140,7 @@ def render_report(content: ReportContent) -> str:
         rows=[_table_row(result, _reference(content).recipe) for result in content.evaluation.results],
         comparisons=[_comparison_row(comparison) for comparison in content.evaluation.comparisons],
         tests=list(dict.fromkeys(comparison.test for comparison in content.evaluation.comparisons)),
+        comparisons_note=comparisons_note(content.evaluation),
         methods=_methods(content.evaluation),
         believe=content.evaluation.remarks.get(_reference(content).recipe, ()),
         lights=LIGHTS,

@@ -151,6 +151,16 @@ def table3_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
     return f"{_markdown(lines)}\n{_caption(evaluation)}\n"
 
 
+def comparisons_note(evaluation: Evaluation) -> str:
+    """What cross-validation does to the comparisons; empty after a single split."""
+    if not any("folds" in one.test for one in evaluation.comparisons):
+        return ""
+    return (
+        "The networks of different folds share training cases: with few cases these intervals are somewhat too short "
+        "and p is somewhat too small."
+    )
+
+
 def comparisons_markdown(evaluation: Evaluation) -> str:
     """The comparisons to read: the difference of two ROC-AUC with its interval, p and Holm's p; empty without any."""
     if not evaluation.comparisons:
@@ -160,7 +170,8 @@ def comparisons_markdown(evaluation: Evaluation) -> str:
         difference = format_estimate(Estimate(one.difference, one.low, one.high, one.test), between=" to ")
         cells = [row_label(one.a), row_label(one.b), difference, format_p(one.p), format_p(one.p_adjusted)]
         lines.append([_escape_markdown(cell) for cell in cells])
-    return _markdown(lines)
+    note = comparisons_note(evaluation)
+    return _markdown(lines) + (f"\n{note}\n" if note else "")
 
 
 def evaluation_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
