@@ -100,7 +100,9 @@ REMARK_NOTES = {
     "RL203": (
         "Between repeats of the cross-validation everything but the cases differs: seeds and the division into "
         "folds. The light is green where the repeats' areas have a standard deviation below .03, red from .06 on. "
-        "Folds alone do not show it, for they differ in their cases too; one split shows nothing.",
+        "Folds alone do not show it, for they differ in their cases too; one split shows nothing. From two folds on "
+        "the corrected resampled t interval of Nadeau and Bengio says what the same recipe would reach if it were "
+        "trained anew on as many other cases.",
         "`--repeats 5`, and quote the mean.",
     ),
     "RL204": (
@@ -110,10 +112,20 @@ REMARK_NOTES = {
         "Do not report a row as better than chance where this light is red.",
     ),
     "RL205": (
-        "The Youden index at the test cases' own best threshold, less that at the threshold chosen on the tuning "
-        "cases. The first is chosen with the answer in hand. Up to .05 the difference is small, from .15 on "
-        "large.",
+        "The Youden index at the threshold that the same rule chooses on the test cases, less that at the threshold "
+        "chosen on the tuning cases. The first is chosen with the answer in hand. Up to .05 the difference is small, "
+        "from .15 on large. Without tuning cases the light is red: the threshold is then chosen on draws of the test "
+        "patients and judged on those left out, which tells what is to be expected of new cases.",
         "Quote sensitivity and specificity at the tuned threshold. More tuning cases make it steadier.",
+    ),
+    "RL208": (
+        "Each fold's scores are turned into probabilities of malignancy on its tuning cases and judged on its test "
+        "cases. Skill is the share of the Brier score of knowing the prevalence alone that is saved. Amber where the "
+        "interval of the slope leaves out 1 (below: too extreme, above: too timid) or that of the shift leaves out 0 "
+        "(above: too low, below: too high); red where the skill is not above 0. Few cases are compatible with nearly "
+        "anything: green means that nothing is shown against the probabilities, not that they are right.",
+        "Do not give patients these probabilities where the light is not green. More tuning cases make them steadier; "
+        "another share of malignant cases shifts them: state `statistics.prevalence`.",
     ),
     "RL206": (
         "How many trained rows were tested on these cases, and how many different sets of scores of this run were "
@@ -245,7 +257,8 @@ def default_words(group: str, name: str, value: Any) -> str:
     """A default; where the profile decides it, one for each."""
     if value is not None:
         return code(toml_value(value))
-    assert group == "training"
+    if group != "training":
+        return "not stated"
     return "; ".join(f"{profile}: {profile_value(profile, name)}" for profile in ("fast", "paper"))
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from rarelesion import metrics
+from rarelesion.evaluation import Evaluation
 from rarelesion.pace import Pace
 from rarelesion.recipes import PAPER_RECIPES, PROPOSED
-from rarelesion.types import Case, Cohort, Comparison, Estimate, Evaluation, OperatingPoint, RecipeResult, Scores
+from rarelesion.types import Case, Cohort, Comparison, Estimate, OperatingPoint, RecipeResult, Scores
 
 ROWS = (*PAPER_RECIPES, "reader:A")
 

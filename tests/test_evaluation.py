@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rarelesion.compare import compare_roc_auc, holm
+from rarelesion.compare import benjamini_hochberg, compare_roc_auc, holm
 from rarelesion.errors import InputError
 from rarelesion.evaluation import evaluate
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
@@ -122,3 +124,45 @@ def test_bad_input():
     broken = make_scores([0, 1, 1], [0.5, float("nan"), 1.0])
     with pytest.raises(InputError, match="score of case case1; found nan"):
         evaluate([broken], SETTINGS, 0)
+
+
+def test_settings_place_the_tuned_threshold_and_state_the_prevalence():
+    scores = recipe("vgg16", 0)
+    settings = replace(SETTINGS, threshold="sensitivity>=0.9", prevalence=0.05)
+    found = evaluate([scores], settings, 0).results[0]
+    assert found.tuned == operating_point(scores, "tune", 0.9, "sensitivity>=0.9", 0.05)
+    assert found.tuned.at_prevalence.prevalence == 0.05
+    assert found.youden.rule == "youden"
+
+
+def test_decisions_of_the_reference_are_compared_with_every_readers():
+    recipes = {name: recipe(name, i) for i, name in enumerate(["vgg16", "cvae", "reader:a", "reader:b"])}
+    found = evaluate(list(recipes.values()), SETTINGS, 0).decisions
+    assert [(one.a, one.b, one.measure) for one in found] == [
+        ("vgg16", reader, measure) for reader in ("reader:a", "reader:b") for measure in ("sensitivity", "specificity")
+    ]
+    points = {name: operating_point(scores, "tune", 0.9) for name, scores in recipes.items()}
+    for one in found:
+        a, b = (getattr(points[name], one.measure).value for name in (one.a, one.b))
+        assert one.difference == pytest.approx(a - b)
+    assert [one.p_adjusted for one in found] == list(holm([one.p for one in found]))
+    assert evaluate([recipe("vgg16", 0, tune=False), recipes["reader:a"]], SETTINGS, 0).decisions == ()
+
+
+def test_a_reader_as_reference_meets_every_trained_recipe():
+    recipes = [recipe(name, i) for i, name in enumerate(["vgg16", "cvae", "reader:a"])]
+    evaluation = evaluate(recipes, replace(SETTINGS, reference="reader:a", margin=0.1), 0)
+    assert [(one.a, one.b) for one in evaluation.noninferiority] == [("vgg16", "reader:a"), ("cvae", "reader:a")]
+
+
+def test_p_values_can_be_adjusted_for_screening():
+    recipes = [recipe(name, i) for i, name in enumerate(["vgg16", "vgg16+texture", "cvae", "reader:a"])]
+    evaluation = evaluate(recipes, replace(SETTINGS, adjust="benjamini-hochberg"), 0)
+    assert evaluation.adjustment == "Benjamini and Hochberg"
+    expected = benjamini_hochberg([one.p for one in evaluation.comparisons])
+    assert [one.p_adjusted for one in evaluation.comparisons] == list(expected)
+
+
+def test_a_margin_needs_a_reader():
+    with pytest.raises(InputError, match=r"statistics.margin: there is no reader to be compared with; found 0.05"):
+        evaluate([recipe("vgg16", 0), recipe("cvae", 1)], replace(SETTINGS, margin=0.05), 0)

@@ -19,6 +19,7 @@ LAYERS = {
         "prevalence", "optimism", "compare", "paired", "paired_bootstrap", "repeated", "noninferiority", "agreement",
         "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision", "conformal", "sizing",
         "power", "widths", "chance", "baselines", "subgroups", "remarks", "plain",
+        "usefulness",
     },
     "networks": {
         "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",
@@ -26,7 +27,8 @@ LAYERS = {
     },
     "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
     "L2": {
-        "fitting", "checkpoint", "study", "checks", "evaluation", "tables", "figures", "curves", "palette", "readers",
+        "fitting", "checkpoint", "study", "checks", "evaluation", "tables", "sections", "figures", "curves",
+        "use_figures", "palette", "readers",
         "results", "prospect", "prediction", "demo", "workers", "pace", "planning", "budget", "claim",
     },
     "L3": {"cli", "console", "briefing", "foretelling", "publish", "report", "wording", "__main__"},

@@ -17,8 +17,8 @@ from rarelesion.metrics import (
     roc_auc,
     roc_curve,
     sensitivity_specificity,
-    youden_threshold,
 )
+from rarelesion.thresholds import choose_threshold
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -53,7 +53,7 @@ def pairwise_auc(labels, scores):
 def test_area_and_youden_point_agree_with_proc(row):
     labels, scores = reference_cases(row["dataset"], row["score"])
     assert roc_auc(labels, scores) == pytest.approx(float(row["auc"]), abs=1e-12)
-    found = sensitivity_specificity(labels, scores, youden_threshold(labels, scores))
+    found = sensitivity_specificity(labels, scores, choose_threshold(labels, scores))
     assert found == pytest.approx((float(row["sensitivity"]), float(row["specificity"])), abs=1e-12)
 
 
@@ -147,31 +147,31 @@ def test_the_pr_curve_as_steps_holds_the_average_precision(data):
 
 @given(labelled_scores(values=st.floats(-1e300, 1e300)))
 def test_no_other_threshold_has_a_larger_youden_index(data):
-    threshold = youden_threshold(*data)
+    threshold = choose_threshold(*data)
     assert np.isfinite(threshold)
     best = max(sum(sensitivity_specificity(*data, other)) for other in roc_curve(*data).thresholds)
     assert sum(sensitivity_specificity(*data, threshold)) == pytest.approx(best, abs=1e-12)
 
 
 def test_threshold_lies_between_the_classes():
-    assert youden_threshold([0, 0, 1, 1], [1, 2, 4, 5]) == 3.0
+    assert choose_threshold([0, 0, 1, 1], [1, 2, 4, 5]) == 3.0
 
 
 def test_of_equally_good_thresholds_the_most_sensitive_is_taken():
     labels, scores = [0, 1, 0, 1], [1, 2, 3, 4]
-    assert youden_threshold(labels, scores) == 1.5
+    assert choose_threshold(labels, scores) == 1.5
     assert sensitivity_specificity(labels, scores, 1.5) == (1.0, 0.5)
 
 
 def test_useless_scores_call_everything_malignant():
-    assert youden_threshold([0, 1, 0], [7, 7, 7]) == 7.0
-    assert youden_threshold([1, 1, 0], [1, 2, 3]) == 1.0
+    assert choose_threshold([0, 1, 0], [7, 7, 7]) == 7.0
+    assert choose_threshold([1, 1, 0], [1, 2, 3]) == 1.0
 
 
 def test_threshold_between_neighbouring_doubles_still_separates():
     low = 1.0
     high = np.nextafter(low, 2)
-    assert sensitivity_specificity([0, 1], [low, high], youden_threshold([0, 1], [low, high])) == (1.0, 1.0)
+    assert sensitivity_specificity([0, 1], [low, high], choose_threshold([0, 1], [low, high])) == (1.0, 1.0)
 
 
 def test_examples_in_the_docs_run():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rarelesion.errors import InputError
-from rarelesion.operating import operating_point
+from rarelesion.operating import operating_point, tuned_calls
 from rarelesion.proportions import proportion_interval
 from rarelesion.types import Scores
 from score_rows import make_scores
@@ -44,3 +44,31 @@ def test_decisions_on_a_case_are_averaged_over_repeats():
 def test_without_tuning_cases_there_is_no_tuned_threshold():
     with pytest.raises(InputError, match="no threshold can be chosen on the tune cases; found 0 tune cases"):
         operating_point(make_scores([0, 1], [1, 2]), "tune")
+
+
+def test_a_rule_places_every_folds_threshold():
+    scores = two_folds(tune_scores=([3, 5], [20, 30]))
+    all_called = operating_point(scores, "test", rule="Sensitivity >= 1")
+    assert all_called.rule == "sensitivity>=1"
+    assert all_called.sensitivity.value == 1
+    with pytest.raises(InputError, match="threshold rule: unknown"):
+        operating_point(scores, "test", rule="best")
+
+
+def test_predictive_values_follow_from_the_pooled_decisions():
+    scores = two_folds(tune_scores=([3, 5], [20, 30]))
+    point = operating_point(scores, "tune", prevalence=0.1)
+    found, spared = point.sensitivity.value, point.specificity.value
+    values = point.at_prevalence
+    assert values.ppv.value == pytest.approx(0.1 * found / (0.1 * found + 0.9 * (1 - spared)))
+    assert values.npv.value == pytest.approx(0.9 * spared / (0.9 * spared + 0.1 * (1 - found)))
+    assert operating_point(scores, "tune").at_prevalence is None
+
+
+def test_the_calls_are_those_that_are_counted():
+    scores = two_folds(tune_scores=([3, 5], [20, 30]))
+    rows, called, thresholds = tuned_calls(scores, "tune")
+    assert thresholds == [4, 25]
+    assert dict(zip(rows.case_id.tolist(), called.tolist(), strict=True)) == {
+        "a": False, "b": False, "c": True, "d": False, "e": True, "f": True,
+    }  # fmt: skip

@@ -7,7 +7,6 @@ import pytest
 
 from rarelesion import store
 from rarelesion.errors import InputError
-from rarelesion.metrics import youden_threshold
 from rarelesion.prediction import (
     FoldReading,
     Neighbour,
@@ -19,8 +18,10 @@ from rarelesion.prediction import (
 )
 from rarelesion.recipes import Recipe, parse_recipe
 from rarelesion.settings import DetectorSettings
+from rarelesion.thresholds import choose_threshold
 from rarelesion.types import Embeddings
 
+WORDS = ("benign", "malignant")
 RECIPES = ("tiny", "tiny+texture", "tiny+texture+l2+lof", "tiny+texture+l2+ocsvm", "cvae")
 
 
@@ -49,12 +50,14 @@ def test_each_fold_decides_at_the_youden_threshold_of_its_tuning_cases(recipe, r
     scores = next(item for item in store.read_scores(finished_run / "scores.csv") if item.recipe == recipe)
     for fold in (0, 1):
         rows = (scores.fold == fold) & (scores.part == "tune")
-        expected = youden_threshold(scores.label[rows], scores.score[rows])
+        expected = choose_threshold(scores.label[rows], scores.score[rows])
         np.testing.assert_allclose([one.readings[fold].threshold for one in readings[recipe]], expected)
     for one in readings[recipe]:
         assert one.folds_malignant == sum(r.score >= r.threshold for r in one.readings)
         assert one.decision == ("malignant" if one.folds_malignant >= 1 else "benign")
-        assert one.unsure == (one.folds_malignant == 1)
+        assert one.unsure == (one.folds_malignant == 1 or (not one.conformal_note and len(one.possible) != 1))
+        assert one.probability == pytest.approx(np.median([r.probability for r in one.readings]))
+        assert set(one.possible) == {w for w in WORDS if sum(w in r.possible for r in one.readings) >= 1}
         assert one.score == pytest.approx(np.median([r.score for r in one.readings]))
 
 
@@ -139,12 +142,19 @@ def test_a_classifiers_benign_scores_are_its_log_odds():
 
 
 def prediction(*scores: float, **changes) -> Prediction:
-    readings = tuple(FoldReading(0, fold, score, 0.5, 100 * score, None) for fold, score in enumerate(scores))
+    readings = tuple(
+        FoldReading(0, fold, score, 0.5, score, ("malignant",), 100 * score, None) for fold, score in enumerate(scores)
+    )
     usual = Prediction(
         case_id="next",
         recipe="tiny+lof",
         decision="malignant",
         unsure=False,
+        possible=("malignant",),
+        conformal_alpha=0.1,
+        conformal_note="",
+        probability=float(np.median(scores)),
+        prevalence=None,
         folds_malignant=sum(score >= 0.5 for score in scores),
         percentile=float(np.mean(scores)) * 100,
         score=float(np.median(scores)),
@@ -159,15 +169,19 @@ def test_the_text_says_what_a_radiologist_needs_in_the_order_of_need():
     lines = prediction_text(prediction(0.9, 0.7, 0.2)).splitlines()
     assert lines[0] == "next: malignant"
     assert lines[1] == "  2 of 3 networks call it malignant, each at the threshold chosen on its tuning cases."
-    assert lines[2] == "  More suspicious than 60 % of the benign cases learnt from (20 to 90 % by network)."
-    assert lines[3] == "  Looks most like c7 (benign, pleomorphic adenoma), c9 (malignant)."
-    assert [line.split()[-1] for line in lines[5:8]] == ["yes", "yes", "no"]
+    assert lines[2] == "  Only malignant is left at 10% mistakes in each class."
+    assert lines[3] == "  Probability of malignancy 70% (20% to 90% by network), if it is as common as in the study."
+    assert lines[4] == "  More suspicious than 60 % of the benign cases learnt from (20 to 90 % by network)."
+    assert lines[5] == "  Looks most like c7 (benign, pleomorphic adenoma), c9 (malignant)."
+    assert [line.split()[-1] for line in lines[7:10]] == ["yes", "yes", "no"]
     assert lines[-1] == "  Recipe tiny+lof. For research only, not for diagnosis."
 
 
 def test_one_network_alone_does_not_vote():
-    assert prediction_text(prediction(0.9)).splitlines()[1:3] == [
+    assert prediction_text(prediction(0.9)).splitlines()[1:5] == [
         "  The only network calls it malignant, at the threshold chosen on its tuning cases.",
+        "  Only malignant is left at 10% mistakes in each class.",
+        "  Probability of malignancy 90%, if it is as common as in the study.",
         "  More suspicious than 90 % of the benign cases learnt from.",
     ]
 
@@ -182,11 +196,22 @@ def test_doubt_is_said_first():
     )
 
 
+def test_what_is_not_ruled_out_is_said_with_the_reason():
+    both = ("benign", "malignant")
+    neither = "  Neither answer can be ruled out at 10% mistakes in each class"
+    assert prediction_text(prediction(0.9, possible=both)).splitlines()[2] == neither + "."
+    few = prediction_text(prediction(0.9, possible=both, conformal_note="4 malignant tuning patients, 9 needed"))
+    assert few.splitlines()[2] == neither + " (4 malignant tuning patients, 9 needed)."
+    assert "like neither class, look at it" in prediction_text(prediction(0.9, possible=()))
+    stated = prediction_text(prediction(0.9, prevalence=0.05)).splitlines()[3]
+    assert stated == "  Probability of malignancy 90%, if 5.0% of the lesions are malignant."
+
+
 def test_json_holds_the_same_as_plain_values():
     content = json.loads(json.dumps(prediction_json(prediction(0.9, 0.2))))
     assert set(content) == {
-        "case_id", "recipe", "decision", "unsure", "folds_malignant", "percentile", "score", "neighbours", "known_as",
-        "readings",
+        "case_id", "recipe", "decision", "unsure", "possible", "conformal_alpha", "conformal_note", "probability",
+        "prevalence", "folds_malignant", "percentile", "score", "neighbours", "known_as", "readings",
     }  # fmt: skip
     assert content["readings"][1]["score"] == 0.2
     assert content["neighbours"][0] == {"case_id": "c7", "label": "benign", "subtype": "pleomorphic adenoma"}

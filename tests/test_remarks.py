@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from rarelesion.evaluation import evaluate
+from rarelesion.optimism import chosen_threshold
 from rarelesion.remarks import CODES, Context, remarks
 from rarelesion.settings import StatisticsSettings
 from rarelesion.types import Scores
+from rarelesion.usefulness import usefulness
 from score_rows import make_scores, separable
 
 
@@ -32,7 +34,8 @@ def said(scores, **context):
 
 
 def test_every_code_is_known_and_every_sentence_ends():
-    found = said(rows(), baselines=[replace(rows(seed=5), recipe="baseline:age")])
+    useful = usefulness(rows(), StatisticsSettings())
+    found = said(rows(), usefulness=useful, baselines=[replace(rows(seed=5), recipe="baseline:age")])
     assert list(found) == list(CODES)
     assert all(remark.meaning.endswith(".") and remark.fact for remark in found.values())
 
@@ -78,7 +81,12 @@ def test_chance_is_told_from_a_finding():
 
 
 def test_a_threshold_read_off_the_test_cases_flatters():
-    assert said(make_scores(*separable(40, 20)))["RL205"].fact == "no threshold chosen beforehand"
+    flattered = said(make_scores(*separable(40, 20)))["RL205"]
+    assert flattered.light == "red"
+    youden = chosen_threshold(*separable(40, 20)).youden
+    numbers = f"{youden.apparent:.2f} as found, {youden.expected.value:.2f} to be expected of new cases"
+    assert flattered.fact == f"Youden index {numbers}"
+    assert youden.expected.value < youden.apparent
     assert said(rows(n_benign=400, n_malignant=300))["RL205"].light == "green"
     shifted = rows(gain=2)
     score = np.where(shifted.part == "tune", shifted.score + 3, shifted.score)

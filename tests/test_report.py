@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fabricated import ROWS, make_evaluation, make_scores
+from rarelesion.evaluation import Evaluation
 from rarelesion.recipes import PROPOSED
 from rarelesion.report import (
     FIGURES,
@@ -17,7 +18,7 @@ from rarelesion.report import (
     SmallTable,
     render_report,
 )
-from rarelesion.types import Estimate, Evaluation, Finding, OperatingPoint, RecipeResult
+from rarelesion.types import Estimate, Finding, OperatingPoint, RecipeResult
 
 AREA = Estimate(0.86, 0.73, 0.99, "DeLong")
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from rarelesion.evaluation import Evaluation, evaluation_json
 from rarelesion.tables import (
     comparisons_csv,
-    comparisons_markdown,
-    evaluation_json,
     format_estimate,
     format_p,
     format_share,
@@ -18,7 +17,7 @@ from rarelesion.tables import (
     table3_markdown,
     table3_rows,
 )
-from rarelesion.types import Comparison, Estimate, Evaluation, OperatingPoint, RecipeResult
+from rarelesion.types import Comparison, Estimate, OperatingPoint, PredictiveValues, RecipeResult
 
 
 def estimate(value, low, high, method="made"):
@@ -89,18 +88,11 @@ def test_csv_reads_back():
 
 def test_comparisons_csv_reads_back():
     (row,) = csv.DictReader(io.StringIO(comparisons_csv(EVALUATION)))
-    assert list(row) == ["a", "b", "difference", "low", "high", "p", "p_adjusted", "test"]
+    assert list(row) == ["a", "b", "difference", "low", "high", "p", "p_adjusted", "test", "measure"]
     assert (row["a"], float(row["low"]), row["test"]) == (PROPOSED.recipe, -0.0123456789, "mean of 5 folds, paired")
-    assert comparisons_csv(Evaluation((PROPOSED,), ())).splitlines() == ["a,b,difference,low,high,p,p_adjusted,test"]
-
-
-def test_comparisons_to_read():
-    assert comparisons_markdown(EVALUATION).splitlines()[:3] == [
-        "|  | compared with | Difference in ROC-AUC | p | p after Holm |",
-        "| --- | --- | --- | --- | --- |",
-        r"| VGG16 +texture +L2 +LOF | reader a_b\|50% | .12 (-.01 to .25) | .100 | .200 |",
+    assert comparisons_csv(Evaluation((PROPOSED,), ())).splitlines() == [
+        "a,b,difference,low,high,p,p_adjusted,test,measure"
     ]
-    assert comparisons_markdown(Evaluation((PROPOSED,), ())) == ""
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.0409, ".041"), (1.0, "1.000"), (0.0009, "<.001"), (0.0, "<.001")])
@@ -145,12 +137,16 @@ def test_json_has_the_agreed_shape():
             "sensitivity": {"value": 0.75, "low": 0.46, "high": 0.91, "method": "made"},
             "specificity": {"value": 0.8235, "low": 0.66, "high": 0.92, "method": "made"},
             "chosen_on": "test",
+            "rule": "youden",
+            "at_prevalence": None,
         },
         "tuned": {
             "threshold": 1.25,
             "sensitivity": {"value": 0.5, "low": 0.25, "high": 0.75, "method": "made"},
             "specificity": {"value": 1.0, "low": 0.9, "high": 1.0, "method": "made"},
             "chosen_on": "tune",
+            "rule": "youden",
+            "at_prevalence": None,
         },
     }
     assert found["recipes"][READER.recipe]["tuned"] is None
@@ -164,13 +160,21 @@ def test_json_has_the_agreed_shape():
             "p": 0.1,
             "p_adjusted": 0.2,
             "test": "mean of 5 folds, paired",
+            "measure": "ROC-AUC",
         }
     ]
 
 
-def test_after_folds_the_comparisons_say_what_that_does_to_them():
-    one = EVALUATION.comparisons[0]
-    folds = replace(EVALUATION, comparisons=(replace(one, test="mean of 5 folds, paired DeLong"),))
-    assert comparisons_markdown(folds).endswith("p is somewhat too small.\n")
-    single = replace(EVALUATION, comparisons=(replace(one, test="paired DeLong"),))
-    assert "somewhat" not in comparisons_markdown(single)
+def test_predictive_values_stand_beside_the_tuned_point_where_a_prevalence_was_stated():
+    values = PredictiveValues(0.05, estimate(0.2, 0.1, 0.4), estimate(0.98, 0.9, 1.0))
+    stated = replace(PROPOSED, tuned=replace(PROPOSED.tuned, at_prevalence=values, rule="sensitivity>=0.95"))
+    evaluation = Evaluation((stated, READER), ())
+    head, _, first, second, _, note = table3_markdown(evaluation).splitlines()
+    assert head.endswith("| Specificity, tuned | PPV at 5 % | NPV at 5 % |")
+    assert first.endswith("| .20 (.10–.40) | .98 (.90–1.00) |")
+    assert second.endswith("| – | – | – | – |")
+    assert note.endswith("The tuning cases chose it by the rule sensitivity>=0.95.")
+    one, other = table3_rows(evaluation)
+    assert (one["prevalence"], one["tuned_ppv_low"], one["tuned_npv"]) == (0.05, 0.1, 0.98)
+    assert one["tuned_rule"] == "sensitivity>=0.95"
+    assert (other["prevalence"], other["tuned_ppv"], other["tuned_rule"]) == (None, None, None)

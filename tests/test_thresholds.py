@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rarelesion import thresholds
 from rarelesion.errors import InputError
-from rarelesion.metrics import sensitivity_specificity, youden_threshold
+from rarelesion.metrics import sensitivity_specificity
 from rarelesion.thresholds import RULES, choose_threshold, count_called, parse_rule, place
 from test_metrics import labelled_scores, read, reference_cases
 
@@ -24,11 +24,6 @@ def test_rules_agree_with_r(row):
     threshold = choose_threshold(labels, scores, row["rule"].replace(" ", ","))
     found = sensitivity_specificity(labels, scores, threshold)
     assert found == pytest.approx((float(row["sensitivity"]), float(row["specificity"])), abs=1e-12)
-
-
-@given(labelled_scores(st.floats(-1e308, 1e308) | st.integers(-3, 3)))
-def test_youden_is_the_one_of_metrics(drawn):
-    assert choose_threshold(*drawn, "youden") == youden_threshold(*drawn)
 
 
 LABELS, SCORES = [0, 0, 0, 1, 0, 1, 1, 0, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]

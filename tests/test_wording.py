@@ -2,9 +2,10 @@
 
 import pytest
 
+from rarelesion.evaluation import Evaluation
 from rarelesion.recipes import PROPOSED
 from rarelesion.tables import format_p
-from rarelesion.types import Comparison, Estimate, Evaluation, Finding, OperatingPoint, RecipeResult
+from rarelesion.types import Comparison, Estimate, Finding, OperatingPoint, RecipeResult
 from rarelesion.wording import (
     area_sentence,
     cases_sentence,

@@ -238,6 +238,19 @@ def evaluate(
     confidence: Annotated[float | None, typer.Option(help="Level of the intervals, e.g. 0.95.")] = None,
     bootstrap: Annotated[int | None, typer.Option(help="Number of resamples.")] = None,
     reference: Annotated[str | None, typer.Option(help="The recipe all others are compared with.")] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="How the tuning cases choose it: youden, sensitivity>=0.95, specificity>=0.9 or cost=10."),
+    ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of malignant cases where it is to be used: adds PPV and NPV.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Largest accepted loss of ROC-AUC against a reader: tests non-inferiority.")
+    ] = None,
+    adjust: Annotated[
+        Literal["holm", "benjamini-hochberg"] | None, typer.Option(help="How p-values are adjusted.")
+    ] = None,
     cases: Annotated[
         Path | None, typer.Option(help="Table of cases for baselines and subgroups; default: that of the run.")
     ] = None,
@@ -256,10 +269,12 @@ def evaluate(
     """
     from rarelesion.config import read_settings
     from rarelesion.evaluation import evaluate as evaluate_scores
+    from rarelesion.evaluation import evaluation_json
+    from rarelesion.sections import evaluation_markdown
     from rarelesion.store import read_case_table, read_scores
-    from rarelesion.tables import evaluation_json, evaluation_markdown
 
     chosen = {"interval": interval, "confidence": confidence, "bootstrap": bootstrap, "reference": reference}
+    chosen |= {"threshold": threshold, "prevalence": prevalence, "margin": margin, "adjust": adjust}
     columns = {"baselines": baselines, "subgroups": subgroups}
     with guarded():
         settings = read_settings(

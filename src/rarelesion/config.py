@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rarelesion.errors import InputError, Problem
 from rarelesion.settings import Settings
+from rarelesion.thresholds import parse_rule
 
 RANGES = {
     "seed": "[0, 4294967295]",
@@ -44,6 +45,9 @@ RANGES = {
     "statistics.confidence": "(0, 1)",
     "statistics.bootstrap": "[100, 1000000]",
     "statistics.permutations": "[99, 1000000]",
+    "statistics.prevalence": "(0, 1)",
+    "statistics.margin": "(0, 1)",
+    "statistics.conformal_alpha": "(0, 1)",
 }
 """Setting -> the numbers it may be: a square bracket counts its own end in, a round one does not."""
 
@@ -105,6 +109,11 @@ def _unusable(settings: Settings, path: Path | None, overrides: Mapping[str, Any
     if settings.cohort.positive.strip().casefold() == settings.cohort.negative.strip().casefold():
         where = _place(path, overrides, "cohort.positive")
         yield Problem(where, "is the word for both classes", repr(settings.cohort.positive), "another than for benign")
+    try:
+        parse_rule(settings.statistics.threshold)
+    except InputError as error:
+        where = _place(path, overrides, "statistics.threshold")
+        yield from (replace(problem, where=f"{where}, {problem.where}") for problem in error.problems)
 
 
 def _lies_in(number: float, allowed: str) -> bool:

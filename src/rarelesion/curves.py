@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rarelesion import metrics
+from rarelesion.evaluation import Evaluation
 from rarelesion.palette import BLACK, BLUE, FAINT, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, light
 from rarelesion.recipes import PAPER_SUFFIXES, READER_PREFIX, is_trained, lead_recipe, row_order
 from rarelesion.tables import format_estimate, row_label
-from rarelesion.types import Curve, Estimate, Evaluation, Floats, Ints, Scores
+from rarelesion.types import Curve, Estimate, Floats, Ints, Scores
 
 LINES = [(BLUE, "-"), (VERMILLION, "--"), (GREEN, "-."), (ORANGE, "--"), (PURPLE, "-."), (SKY, ":")]
 STEP_LINES = [(GREY, ":"), (ORANGE, "--"), (PURPLE, "-."), (GREEN, "--"), (BLUE, "-")]  # of PAPER_SUFFIXES

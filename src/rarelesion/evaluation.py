@@ -1,15 +1,18 @@
 """From scores to everything that is reported about them: one row a recipe, and the comparisons between recipes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from rarelesion.baselines import baseline_scores
-from rarelesion.compare import compare_roc_auc, holm
+from rarelesion.compare import benjamini_hochberg, common_rows, compare_roc_auc, holm
 from rarelesion.errors import InputError, Problem
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
-from rarelesion.operating import operating_point
+from rarelesion.noninferiority import NonInferiority, non_inferior_roc_auc
+from rarelesion.operating import operating_point, tuned_calls
+from rarelesion.paired import compare_sensitivity, compare_specificity
 from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
 from rarelesion.remarks import Context, remarks
 from rarelesion.settings import StatisticsSettings
@@ -17,23 +20,49 @@ from rarelesion.subgroups import subgroup_results
 from rarelesion.types import (
     CLASSES,
     Comparison,
-    Evaluation,
     OperatingPoint,
     RecipeResult,
+    Remark,
     Scores,
     Subgroup,
 )
+from rarelesion.usefulness import Usefulness, usefulness
 
 USUAL_BASELINES = ("age", "sex", "lesion_mm", "scanner", "field_strength_t", "site")
 """Columns that are set beside the networks without being asked for, where the table of cases has them."""
 CaseTable = Sequence[Mapping[str, str]]
 """The table of cases: one row a case, text by column, among them `case_id` and `label` (benign or malignant)."""
+ADJUSTMENTS: dict[str, tuple[str, Callable[[Sequence[float]], tuple[float, ...]]]] = {
+    "holm": ("Holm", holm),
+    "benjamini-hochberg": ("Benjamini and Hochberg", benjamini_hochberg),
+}
+"""Setting -> after whom p-values are adjusted over all comparisons, and how."""
 
 
-def _tuned(scores: Scores, confidence: float) -> OperatingPoint | None:
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that follows from scores alone."""
+
+    results: tuple[RecipeResult, ...]
+    comparisons: tuple[Comparison, ...]
+    """Of the ROC-AUC."""
+    remarks: Mapping[str, tuple[Remark, ...]] = field(default_factory=dict)
+    """Recipe -> what speaks for and against believing its row."""
+    subgroups: tuple[Subgroup, ...] = ()
+    decisions: tuple[Comparison, ...] = ()
+    """Of sensitivity and specificity, the reference against every reader, each at its tuned threshold."""
+    noninferiority: tuple[NonInferiority, ...] = ()
+    """Trained recipes against readers, where a margin was stated."""
+    usefulness: Mapping[str, Usefulness] = field(default_factory=dict)
+    """Recipe -> what its scores are worth in use; without those whose tuning cases give no probabilities."""
+    adjustment: str = "Holm"
+    """After whom the p-values of the comparisons are adjusted."""
+
+
+def _tuned(scores: Scores, settings: StatisticsSettings) -> OperatingPoint | None:
     """The honest operating point, where the tuning cases allow one."""
     try:
-        return operating_point(scores, "tune", confidence)
+        return operating_point(scores, "tune", settings.confidence, settings.threshold, settings.prevalence)
     except InputError:  # too few tuning cases is no reason to withhold the areas; broken scores were found before
         return None
 
@@ -48,7 +77,7 @@ def _result(scores: Scores, settings: StatisticsSettings, seed: int) -> RecipeRe
         roc_auc=roc_auc_estimate(scores, settings.confidence, settings.interval, settings.bootstrap, seed),
         pr_auc=pr_auc_estimate(scores, settings.confidence, settings.bootstrap, seed),
         youden=operating_point(scores, "test", settings.confidence),
-        tuned=_tuned(scores, settings.confidence) if (scores.part == "tune").any() else None,
+        tuned=_tuned(scores, settings) if (scores.part == "tune").any() else None,
     )
 
 
@@ -73,8 +102,62 @@ def _comparisons(recipes: Sequence[Scores], settings: StatisticsSettings) -> tup
     by_name = {scores.recipe: scores for scores in recipes}
     pairs = _pairs(list(by_name), _reference(list(by_name), settings.reference))
     found = [compare_roc_auc(by_name[a], by_name[b], settings.confidence) for a, b in pairs]
-    adjusted = holm([comparison.p for comparison in found])
+    return _adjusted(found, settings)
+
+
+def _adjusted(found: Sequence[Comparison], settings: StatisticsSettings) -> tuple[Comparison, ...]:
+    _, adjust = ADJUSTMENTS[settings.adjust]
+    adjusted = adjust([comparison.p for comparison in found])
     return tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True))
+
+
+def _against_readers(recipes: Sequence[Scores], reference: str) -> list[tuple[Scores, Scores]]:
+    """The reference against each reader; where it is a reader itself, every trained recipe against it."""
+    readers = [scores for scores in recipes if scores.recipe.startswith(READER_PREFIX)]
+    trained = [scores for scores in recipes if scores not in readers]
+    if reference.startswith(READER_PREFIX):
+        readers = [scores for scores in readers if scores.recipe == reference]
+    else:
+        trained = [scores for scores in trained if scores.recipe == reference]
+    return [(one, reader) for one in trained for reader in readers]
+
+
+def _decisions(
+    pairs: Sequence[tuple[Scores, Scores]], tuned: Mapping[str, OperatingPoint | None], settings: StatisticsSettings
+) -> tuple[Comparison, ...]:
+    """Sensitivity and specificity compared, each recipe calling at its own tuned thresholds."""
+    measures = {"sensitivity": compare_sensitivity, "specificity": compare_specificity}
+    found = []
+    for one, reader in pairs:
+        if tuned[one.recipe] is None or tuned[reader.recipe] is None:
+            continue
+        a, b = common_rows(*(_as_called(scores, settings.threshold) for scores in (one, reader)))
+        for name, compare in measures.items():
+            if np.unique(a.label).size == 2:
+                comparison = compare(a.label, a.score, b.score, a.patient_id, settings.confidence)
+                found.append(replace(comparison, a=a.recipe, b=b.recipe, measure=name))
+    return _adjusted(found, settings)
+
+
+def _as_called(scores: Scores, rule: str) -> Scores:
+    """The test cases with their calls at the tuned thresholds, 0 or 1, for scores."""
+    rows, called, _ = tuned_calls(scores, "tune", rule)
+    return replace(rows, score=called.astype(np.float64))
+
+
+def _noninferiority(pairs: Sequence[tuple[Scores, Scores]], settings: StatisticsSettings) -> tuple[NonInferiority, ...]:
+    if settings.margin is None:
+        return ()
+    return tuple(non_inferior_roc_auc(one, reader, settings.margin, settings.confidence) for one, reader in pairs)
+
+
+def _usefulness(recipes: Sequence[Scores], settings: StatisticsSettings) -> Iterator[tuple[str, Usefulness]]:
+    for scores in recipes:
+        if (scores.part == "tune").any():
+            try:
+                yield scores.recipe, usefulness(scores, settings)
+            except InputError:  # too few tuning cases, or patients of the test cases among them: no probabilities
+                continue
 
 
 def evaluate(
@@ -88,8 +171,8 @@ def evaluate(
 
     One `Scores` a recipe, tuning and test cases together; rows come out in the paper's order. The reference
     (`settings.reference`, else the paper's proposed recipe, else the first row) is compared with all others and every
-    reader with every trained recipe; p-values are adjusted after Holm over all of them. `seed` is the bootstrap's and
-    the permutations'. `cases` is the table of cases for baselines and subgroups; `evaluations` says how many different
+    reader with every trained recipe; p-values are adjusted over all of them. `seed` is the bootstrap's and the
+    permutations'. `cases` is the table of cases for baselines and subgroups; `evaluations` says how many different
     sets of scores of these cases were evaluated, this one included.
     Raises InputError for no or doubled recipes, an unknown reference, a score that is not finite, one class only,
     recipes whose folds or labels disagree, and a baseline or subgroup that the table of cases does not have.
@@ -99,20 +182,50 @@ def evaluate(
     if not names or len(set(names)) < len(names):
         raise InputError(Problem("scores", "recipes must be named once each", ", ".join(names) or "none"))
     reference = _reference(names, settings.reference)  # before seconds are spent on the rest
+    pairs = _against_readers(ordered, reference)
+    _check_margin(settings, pairs)
     _check_columns(settings, cases)
     results = tuple(_result(scores, settings, seed) for scores in ordered)
     trained = [scores for scores in ordered if not scores.recipe.startswith(READER_PREFIX)]
     by_name = {result.recipe: result for result in results}
-    beside = Context(rows=len(trained), evaluations=evaluations, permutations=settings.permutations, seed=seed)
+    useful = dict(_usefulness(ordered, settings))
+    beside = Context(
+        rows=len(trained),
+        evaluations=evaluations,
+        permutations=settings.permutations,
+        resamples=settings.bootstrap,
+        seed=seed,
+    )
     said = {
         scores.recipe: remarks(
             scores,
             by_name[scores.recipe],
-            replace(beside, named_first=scores.recipe == reference, baselines=_baselines(scores, settings, cases)),
+            replace(
+                beside,
+                named_first=scores.recipe == reference,
+                baselines=_baselines(scores, settings, cases),
+                usefulness=useful.get(scores.recipe),
+            ),
         )
         for scores in trained
     }
-    return Evaluation(results, _comparisons(ordered, settings), said, _subgroups(ordered, settings, cases, seed))
+    return Evaluation(
+        results=results,
+        comparisons=_comparisons(ordered, settings),
+        remarks=said,
+        subgroups=_subgroups(ordered, settings, cases, seed),
+        decisions=_decisions(pairs, {result.recipe: result.tuned for result in results}, settings),
+        noninferiority=_noninferiority(pairs, settings),
+        usefulness=useful,
+        adjustment=ADJUSTMENTS[settings.adjust][0],
+    )
+
+
+def _check_margin(settings: StatisticsSettings, pairs: Sequence[tuple[Scores, Scores]]) -> None:
+    if settings.margin is not None and not pairs:
+        remedy = f"Add rows of a reader, their recipe written {READER_PREFIX}NAME, or leave the margin out."
+        where = "statistics.margin"
+        raise InputError(Problem(where, "there is no reader to be compared with", f"{settings.margin:g}", "", remedy))
 
 
 def _column(cases: CaseTable, name: str) -> dict[str, str]:
@@ -161,3 +274,58 @@ def _subgroups(
             recipes, name, _column(cases, name), settings.confidence, settings.interval, settings.bootstrap, seed
         )
     )
+
+
+def _point(point: OperatingPoint | None) -> dict[str, Any] | None:
+    if point is None:
+        return None
+    return {
+        "threshold": point.threshold,
+        "sensitivity": asdict(point.sensitivity),
+        "specificity": asdict(point.specificity),
+        "chosen_on": point.chosen_on,
+        "rule": point.rule,
+        "at_prevalence": asdict(point.at_prevalence) if point.at_prevalence else None,
+    }
+
+
+def _useful(found: Usefulness) -> dict[str, Any]:
+    """Numbers and curves as plain values."""
+    curves = {"reliability": found.reliability, "decision": found.decision}
+    return {
+        "in_the_large": asdict(found.in_the_large),
+        "slope": asdict(found.slope) if found.slope else None,
+        "brier": asdict(found.brier),
+        "skill": asdict(found.skill),
+        "helps": found.helps,
+        "shown_to_help": found.shown_to_help,
+        "conformal": {**asdict(found.conformal), "alpha": found.conformal_alpha, "note": found.conformal_note},
+        **{
+            name: {key: getattr(value, "tolist", lambda value=value: value)() for key, value in asdict(curve).items()}
+            for name, curve in curves.items()
+        },
+    }
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that was evaluated, as plain dicts and lists that `json` can write; shares in 0..1."""
+    return {
+        "recipes": {
+            result.recipe: {
+                "n_benign": result.n_benign,
+                "n_malignant": result.n_malignant,
+                "roc_auc": asdict(result.roc_auc),
+                "pr_auc": asdict(result.pr_auc),
+                "youden": _point(result.youden),
+                "tuned": _point(result.tuned),
+            }
+            for result in evaluation.results
+        },
+        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+        "decisions": [asdict(comparison) for comparison in evaluation.decisions],
+        "adjustment": evaluation.adjustment,
+        "noninferiority": [asdict(one) for one in evaluation.noninferiority],
+        "usefulness": {recipe: _useful(found) for recipe, found in evaluation.usefulness.items()},
+        "remarks": {recipe: [asdict(remark) for remark in said] for recipe, said in evaluation.remarks.items()},
+        "subgroups": [asdict(one) for one in evaluation.subgroups],
+    }

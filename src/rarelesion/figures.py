@@ -10,12 +10,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
-from rarelesion import metrics
 from rarelesion.curves import figure6, pr_curves
+from rarelesion.evaluation import Evaluation
 from rarelesion.palette import BLACK, BLUE, FAINT, GREY, VERMILLION, canvas, light, to_png, to_svg
 from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
 from rarelesion.tables import format_estimate, row_label
-from rarelesion.types import Embeddings, Epoch, Evaluation, Floats, Ints, Patches, Scores
+from rarelesion.thresholds import choose_threshold
+from rarelesion.types import Embeddings, Epoch, Floats, Ints, Patches, Scores
 
 __all__ = [
     "figure4",
@@ -34,12 +35,12 @@ REGION = 0.90  # share of the benign training cases that the drawn benign region
 MOST_LABELS = 8  # more missed cases than these are ringed without their ids
 
 
-def figure4(embeddings: Embeddings, scores: Scores | None = None) -> Figure:
+def figure4(embeddings: Embeddings, scores: Scores | None = None, rule: str = "youden") -> Figure:
     """The embeddings of one network in the plane, with the benign region, as in the paper's Figure 4.
 
     The plane is spanned by the first two principal components of the training cases; the region is where the
     density of the benign training cases (Gaussian kernel) is highest and 90 % of them lie. With the `scores` of a
-    recipe of this network, malignant test cases below the threshold chosen on the tuning cases are ringed.
+    recipe of this network, malignant test cases below the threshold that `rule` chose on the tuning cases are ringed.
     """
     points, shares = _principal_plane(embeddings.vectors, embeddings.parts == "train")
     figure = canvas(8.4, 6.2)
@@ -59,7 +60,7 @@ def figure4(embeddings: Embeddings, scores: Scores | None = None) -> Figure:
     axes.margins(0.09)
     _draw_region(axes, points[learned & (embeddings.labels == 0)])
     if scores is not None:
-        _draw_missed(axes, points, embeddings, scores)
+        _draw_missed(axes, points, embeddings, scores, rule)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9, frameon=False)
     return figure
 
@@ -89,21 +90,21 @@ def _draw_region(axes: Axes, benign: Floats) -> None:
     axes.plot([], [], color=BLUE, lw=1.1, ls="--", label=f"region of {REGION:.0%} of the benign training cases")
 
 
-def missed_cases(scores: Scores, repeat: int, fold: int) -> list[str]:
+def missed_cases(scores: Scores, repeat: int, fold: int, rule: str = "youden") -> list[str]:
     """Ids of the malignant test cases of one split that score below the threshold chosen on its tuning cases.
 
-    Empty where the tuning cases do not hold both classes, so that there is no threshold.
+    `rule` as for `thresholds.parse_rule`. Empty where the tuning cases do not hold both classes: no threshold.
     """
     split = scores.where((scores.repeat == repeat) & (scores.fold == fold))
     tune, test = split.where(split.part == "tune"), split.where(split.part == "test")
     if np.unique(tune.label).size < 2:
         return []
-    threshold = metrics.youden_threshold(tune.label, tune.score)
+    threshold = choose_threshold(tune.label, tune.score, rule)
     return [str(case) for case in test.case_id[(test.label == 1) & (test.score < threshold)]]
 
 
-def _draw_missed(axes: Axes, points: Floats, embeddings: Embeddings, scores: Scores) -> None:
-    missed = missed_cases(scores, embeddings.repeat, embeddings.fold)
+def _draw_missed(axes: Axes, points: Floats, embeddings: Embeddings, scores: Scores, rule: str) -> None:
+    missed = missed_cases(scores, embeddings.repeat, embeddings.fold, rule)
     rows = np.flatnonzero(np.isin(embeddings.case_ids, missed) & (embeddings.parts == "test"))
     if not rows.size:
         return

@@ -112,25 +112,6 @@ def pr_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
     return Curve(x=hits / hits[-1], y=hits / (hits + alarms), thresholds=thresholds)
 
 
-def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
-    """The threshold with the largest sensitivity + specificity - 1; malignant is called where score >= threshold.
-
-    It lies half-way between two neighbouring scores, so that it favours neither class on new cases; where calling
-    every case malignant is best it is the lowest score. Of equally good thresholds the lowest is taken: a missed
-    malignancy costs more than a false alarm. Always finite. Arguments and errors as for `roc_auc`.
-    Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::aid-cncr2820030106>3.0.co;2-3.
-
-    >>> youden_threshold([0, 0, 1, 1], [1.0, 2.0, 4.0, 5.0])
-    3.0
-    """
-    thresholds, hits, alarms = _counts(*check_scores(labels, scores))
-    index = hits * alarms[-1] - alarms * hits[-1]  # whole numbers, so that ties are exact
-    best = thresholds.size - 1 - int(np.argmax(index[::-1]))
-    upper, lower = thresholds[best], thresholds[min(best + 1, thresholds.size - 1)]
-    middle = upper / 2 + lower / 2
-    return float(middle if lower < middle < upper else upper)
-
-
 def sensitivity_specificity(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[float, float]:
     """The share of malignant cases called malignant and of benign cases called benign, both in 0..1.
 

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from rarelesion.errors import InputError, Problem
 from rarelesion.folds import Array, split_rows, usable_folds
-from rarelesion.metrics import youden_threshold
 from rarelesion.patients import effective_cases
+from rarelesion.predictive import operating_point_of
 from rarelesion.proportions import proportion_interval
+from rarelesion.thresholds import choose_threshold, parse_rule
 from rarelesion.types import Estimate, OperatingPoint, Scores
 
 
@@ -28,31 +29,62 @@ def _case_proportion(
     return Estimate(value, *proportion_interval(value * worth, worth, confidence), method)
 
 
-def operating_point(scores: Scores, chosen_on: Literal["tune", "test"], confidence: float = 0.95) -> OperatingPoint:
-    """Sensitivity and specificity on the test cases at the Youden index of each fold's test or tuning cases.
+def tuned_calls(
+    scores: Scores, chosen_on: Literal["tune", "test"], rule: str = "youden"
+) -> tuple[Scores, NDArray[np.bool_], list[float]]:
+    """The test cases of a recipe, whether each (n,) is called malignant, and the threshold of every fold.
 
-    Every fold has its own threshold; the decisions on all folds' test cases are then pooled, those on one case
-    averaged over repeats. "test" is optimistic, as in the paper; "tune" is honest. Folds whose tuning (or test) cases
-    are of one class only have no threshold and are left out.
-    Raises InputError where that leaves no benign or no malignant case, or a score is not finite.
+    Each fold's threshold is placed by `rule` (see `thresholds.parse_rule`) on its own tuning or test cases. Folds in
+    which these are of one class have none and are left out.
+    Raises InputError where that leaves no benign or no malignant case, a score is not finite, or for an unknown rule.
     """
+    how = parse_rule(rule)
     rows = usable_folds(scores).rows
     pool = scores.where(scores.part == chosen_on)
-    thresholds, judged = [], np.full(rows.label.size, np.nan)
+    thresholds, called = [], np.zeros(rows.label.size, dtype=bool)
+    usable = np.zeros(rows.label.size, dtype=bool)
     for index in split_rows(rows):
         chosen = (pool.repeat == rows.repeat[index[0]]) & (pool.fold == rows.fold[index[0]])
         if np.unique(pool.label[chosen]).size == 2:
-            thresholds.append(youden_threshold(pool.label[chosen], pool.score[chosen]))
-            judged[index] = (rows.score[index] >= thresholds[-1]) == (rows.label[index] == 1)
-    usable = np.isfinite(judged)
+            thresholds.append(choose_threshold(pool.label[chosen], pool.score[chosen], how))
+            called[index], usable[index] = rows.score[index] >= thresholds[-1], True
     if np.unique(rows.label[usable]).size < 2:
         what = f"no threshold can be chosen on the {chosen_on} cases"
         found = f"{pool.label.size} {chosen_on} cases"
         raise InputError(Problem(scores.recipe, what, found, "folds with benign and malignant ones"))
+    return rows.where(usable), called[usable], thresholds
+
+
+def operating_point(
+    scores: Scores,
+    chosen_on: Literal["tune", "test"],
+    confidence: float = 0.95,
+    rule: str = "youden",
+    prevalence: float | None = None,
+) -> OperatingPoint:
+    """Sensitivity and specificity on the test cases at the thresholds of `tuned_calls`.
+
+    The decisions on all folds' test cases are pooled, those on one case averaged over repeats. Thresholds chosen on
+    the "test" cases are optimistic, as in the paper; on "tune" honest. With a `prevalence` (0..1) there are also PPV
+    and NPV where this share is malignant, as in `predictive.operating_point_of`. Raises InputError as both do.
+    """
+    rows, called, thresholds = tuned_calls(scores, chosen_on, rule)
+    malignant = rows.label == 1
+    right = (called == malignant).astype(np.float64)
     note = f"pooled over {len(thresholds)} folds, " if len(thresholds) > 1 else ""
 
-    def share(label: int) -> Estimate:
-        own = usable & (rows.label == label)
-        return _case_proportion(judged[own], rows.case_id[own], rows.patient_id[own], note, confidence)
+    def share(own: NDArray[np.bool_]) -> Estimate:
+        return _case_proportion(right[own], rows.case_id[own], rows.patient_id[own], note, confidence)
 
-    return OperatingPoint(float(np.mean(thresholds)), sensitivity=share(1), specificity=share(0), chosen_on=chosen_on)
+    stated = None
+    if prevalence is not None:
+        found = operating_point_of(malignant, called, 0.5, rows.patient_id, confidence, prevalence=prevalence)
+        stated = found.at_prevalence
+    return OperatingPoint(
+        threshold=float(np.mean(thresholds)),
+        sensitivity=share(malignant),
+        specificity=share(~malignant),
+        chosen_on=chosen_on,
+        rule=parse_rule(rule).text,
+        at_prevalence=stated,
+    )

@@ -12,17 +12,19 @@ from scipy.stats import rankdata
 
 from rarelesion import cvae, store, training
 from rarelesion.backbones import BACKBONES
+from rarelesion.calibration import at_prevalence, fit_platt
 from rarelesion.cohort import make_case, read_new_cases
 from rarelesion.config import read_settings
+from rarelesion.conformal import conformal_sets, fit_conformal
 from rarelesion.detectors import DETECTORS
 from rarelesion.errors import InputError, Problem
 from rarelesion.fitting import NetworkJob, made_anew, network_jobs, restore_classifier, restore_cvae
-from rarelesion.metrics import youden_threshold
 from rarelesion.patches import load_patches
 from rarelesion.recipes import Recipe, lead_recipe, parse_recipe
 from rarelesion.scoring import CaseScorer, fit_scorer, texture_probability
 from rarelesion.settings import DetectorSettings, Settings
-from rarelesion.types import CLASSES, Case, Cohort, Embeddings, Patches
+from rarelesion.thresholds import choose_threshold
+from rarelesion.types import CLASSES, Case, Cohort, Embeddings, Floats, Ints, Patches
 
 LEAVE_OUT_PARTS = 10
 """A detector's scores of its own training cases come from ten refits, each without the tenth it scores."""
@@ -40,7 +42,11 @@ class FoldReading:
     score: float
     """Higher is more suspicious; comparable within the fold only."""
     threshold: float
-    """Chosen at the Youden index of the fold's tuning cases."""
+    """Chosen on the fold's tuning cases by the study's rule."""
+    probability: float
+    """Of malignancy, by Platt's curve of the fold's tuning cases; see `Prediction.prevalence`."""
+    possible: tuple[str, ...]
+    """The answers that the fold's tuning cases do not rule out, in the cohort's words."""
     percentile: float
     """Share of the fold's benign training cases that score lower, in 0..100."""
     texture_probability: float | None
@@ -68,7 +74,19 @@ class Prediction:
     """malignant or benign, in the cohort's words: what more folds decide; malignant where they are even, so that no
     doubt is hidden."""
     unsure: bool
-    """A third or more of the folds decide otherwise."""
+    """A third or more of the folds decide otherwise; or both answers, or neither, remain possible, where there are
+    tuning cases enough to rule out either."""
+    possible: tuple[str, ...]
+    """The answers that half of the folds or more do not rule out."""
+    conformal_alpha: float
+    """A fold rules out the truth for at most this share of the patients of either class; most folds for at most twice
+    that."""
+    conformal_note: str
+    """Which class has too few tuning patients ever to be ruled out; empty where neither."""
+    probability: float
+    """Of malignancy: the median over folds."""
+    prevalence: float | None
+    """The share of malignant lesions that the probabilities hold for; None: that of the study."""
     folds_malignant: int
     percentile: float
     """Mean over folds of the percentile among the benign training cases, in 0..100."""
@@ -86,6 +104,8 @@ class _Fold:
     """What one fold says of all new cases."""
 
     readings: list[FoldReading]
+    note: str
+    """Which class it can't rule out for want of tuning patients."""
     known: NDArray[np.str_]
     """(m,) ids of the study's cases."""
     distances: NDArray[np.float64]
@@ -113,11 +133,13 @@ def predict_cases(
     patches = load_patches(cases, settings.images, None)
     jobs = network_jobs([recipe], store.read_splits(folder / "splits.json"))
     words = {CLASSES[0]: settings.cohort.negative, CLASSES[1]: settings.cohort.positive}
+    table_rows = store.read_case_table(folder / "cohort.csv")
     known = {
         row["case_id"]: Neighbour(row["case_id"], words.get(row["label"], row["label"]), row.get("subtype", ""))
-        for row in store.read_case_table(folder / "cohort.csv")
+        for row in table_rows
     }
-    folds = [_read_fold(folder, job, recipe, settings, patches) for job in jobs]
+    patient_of = {row["case_id"]: row["patient_id"] for row in table_rows}
+    folds = [_read_fold(folder, job, recipe, settings, patches, patient_of) for job in jobs]
     return tuple(_summary(case, recipe, row, folds, known, settings) for row, case in enumerate(cases.cases))
 
 
@@ -177,12 +199,24 @@ def _embed(
     return vectors, scores.astype(np.float32)[:, None]
 
 
-def _read_fold(folder: Path, job: NetworkJob, recipe: Recipe, settings: Settings, patches: Patches) -> _Fold:
+def _read_fold(
+    folder: Path,
+    job: NetworkJob,
+    recipe: Recipe,
+    settings: Settings,
+    patches: Patches,
+    patient_of: Mapping[str, str],
+) -> _Fold:
     vectors, logits = _embed(folder, job, settings, patches)
     known = store.read_embeddings(folder / "embeddings" / f"{job.id}.npz")
     scorer = fit_scorer(recipe, known, settings.detectors)
     tune = known.parts == "tune"
-    threshold = youden_threshold(known.labels[tune], scorer(known.vectors[tune], known.logits[tune]))
+    tuning = known.labels[tune], scorer(known.vectors[tune], known.logits[tune])
+    threshold = choose_threshold(*tuning, settings.statistics.threshold)
+    patients = [patient_of[case_id] for case_id in known.case_ids[tune].tolist()]
+    scores = scorer(vectors, logits)
+    probabilities = _probabilities(*tuning, scores, settings.statistics.prevalence)
+    possible, note = _possible(*tuning, patients, scores, settings)
     benign = benign_training_scores(recipe, known, settings.detectors)
     textures = texture_probability(logits) if recipe.texture else [None] * len(logits)
     readings = [
@@ -191,13 +225,32 @@ def _read_fold(folder: Path, job: NetworkJob, recipe: Recipe, settings: Settings
             fold=job.split.fold,
             score=float(score),
             threshold=threshold,
+            probability=float(probability),
+            possible=answers,
             percentile=100 * float(np.mean(benign < score)),
             texture_probability=None if texture is None else float(texture),
         )
-        for score, texture in zip(scorer(vectors, logits), textures, strict=True)
+        for score, texture, probability, answers in zip(scores, textures, probabilities, possible, strict=True)
     ]
     lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
-    return _Fold(readings, known.case_ids, cdist(vectors, known.vectors) / lengths[:, None])
+    return _Fold(readings, note, known.case_ids, cdist(vectors, known.vectors) / lengths[:, None])
+
+
+def _probabilities(labels: Ints, tuning: Floats, scores: Floats, prevalence: float | None) -> NDArray[np.float64]:
+    """The probability of malignancy of new scores (n,), at a stated prevalence or that of the tuning cases."""
+    found = fit_platt(labels, tuning)(scores)
+    return found if prevalence is None else at_prevalence(found, prevalence, float(np.mean(labels)))
+
+
+def _possible(
+    labels: Ints, tuning: Floats, patients: Sequence[str], scores: Floats, settings: Settings
+) -> tuple[list[tuple[str, ...]], str]:
+    """The answers that remain for each new score, and which class can't be ruled out for want of tuning patients."""
+    rule = fit_conformal(labels, tuning, settings.statistics.conformal_alpha, patients)
+    sets = conformal_sets(rule, scores)
+    words = settings.cohort.negative, settings.cohort.positive
+    kept = np.stack([sets.benign, sets.malignant], axis=1)
+    return [tuple(word for word, still in zip(words, row, strict=True) if still) for row in kept], rule.note
 
 
 def benign_training_scores(recipe: Recipe, known: Embeddings, settings: DetectorSettings) -> NDArray[np.float64]:
@@ -235,11 +288,20 @@ def _summary(
     nearest = _nearest(row, folds)
     same = [np.min(fold.distances[row][fold.known == nearest[0]], initial=np.inf) < SAME_PICTURE for fold in folds]
     known_as = nearest.pop(0) if all(same) else None
+    words = settings.cohort.negative, settings.cohort.positive
+    possible = tuple(word for word in words if 2 * sum(word in one.possible for one in readings) >= len(readings))
+    notes = list(dict.fromkeys(fold.note for fold in folds if fold.note))
+    split = 3 * min(malignant, len(readings) - malignant) >= len(readings)
     return Prediction(
         case_id=case.case_id,
         recipe=recipe.name,
         decision=settings.cohort.positive if 2 * malignant >= len(readings) else settings.cohort.negative,
-        unsure=3 * min(malignant, len(readings) - malignant) >= len(readings),
+        unsure=split or (not notes and len(possible) != 1),
+        possible=possible,
+        conformal_alpha=settings.statistics.conformal_alpha,
+        conformal_note=notes[0] if notes else "",
+        probability=float(np.median([reading.probability for reading in readings])),
+        prevalence=settings.statistics.prevalence,
         folds_malignant=malignant,
         percentile=float(np.mean([reading.percentile for reading in readings])),
         score=float(np.median([reading.score for reading in readings])),
@@ -268,10 +330,17 @@ def prediction_text(prediction: Prediction) -> str:
     readings = prediction.readings
     percentiles = [reading.percentile for reading in readings]
     spread = f" ({min(percentiles):.0f} to {max(percentiles):.0f} % by network)" if len(readings) > 1 else ""
+    low, high = (end(reading.probability for reading in readings) for end in (min, max))
+    chances = f" ({low:.0%} to {high:.0%} by network)" if len(readings) > 1 else ""
+    share = "it is as common as in the study"
+    if prediction.prevalence is not None:
+        share = f"{prediction.prevalence:.1%} of the lesions are malignant"
     lines = [
         f"{prediction.case_id}: {prediction.decision}{', but unsure' if prediction.unsure else ''}",
         *_warnings(prediction),
         f"  {_votes(prediction)} at the threshold chosen on its tuning cases.",
+        f"  {_remaining(prediction)}",
+        f"  Probability of malignancy {prediction.probability:.0%}{chances}, if {share}.",
         f"  More suspicious than {prediction.percentile:.0f} % of the benign cases learnt from{spread}.",
         "  Looks most like " + ", ".join(map(_neighbour_text, prediction.neighbours)) + ".",
         "  network       score  threshold  percentile  malignant",
@@ -289,6 +358,17 @@ def _votes(prediction: Prediction) -> str:
     if n == 1:
         return f"The only network calls it {prediction.decision},"
     return f"{prediction.folds_malignant} of {n} networks call it malignant, each"
+
+
+def _remaining(prediction: Prediction) -> str:
+    """What is left of the two answers at the rate of mistakes that was allowed."""
+    allowed = f"at {prediction.conformal_alpha:.0%} mistakes in each class"
+    if not prediction.possible:
+        return f"Both answers are ruled out {allowed}: it is like neither class, look at it."
+    if len(prediction.possible) == 1:
+        return f"Only {prediction.possible[0]} is left {allowed}."
+    note = f" ({prediction.conformal_note})" if prediction.conformal_note else ""
+    return f"Neither answer can be ruled out {allowed}{note}."
 
 
 def _warnings(prediction: Prediction) -> Iterator[str]:

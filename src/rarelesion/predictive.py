@@ -10,18 +10,7 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.metrics import check_scores
 from rarelesion.patients import effective_cases, patient_numbers
 from rarelesion.proportions import SHARE_INTERVALS, Share, normal_quantile
-from rarelesion.types import Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class PredictiveValues:
-    """How far a call can be believed where this share of the cases is malignant."""
-
-    prevalence: float
-    ppv: Estimate
-    """The share of malignant cases among those called malignant."""
-    npv: Estimate
-    """The share of benign cases among those called benign."""
+from rarelesion.types import Estimate, PredictiveValues
 
 
 @dataclass(frozen=True, slots=True)

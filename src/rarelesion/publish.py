@@ -7,11 +7,12 @@ from typing import Any
 
 from rarelesion import store
 from rarelesion.config import flat_settings, read_settings
+from rarelesion.evaluation import Evaluation
 from rarelesion.paper import DECISIONS, SILENT_SETTINGS
 from rarelesion.report import FIGURES, ReportContent, ReportFigure, SettingLine, SmallTable, render_report
 from rarelesion.results import write_results
 from rarelesion.settings import Settings
-from rarelesion.types import CLASSES, Epoch, Evaluation, Split
+from rarelesion.types import CLASSES, Epoch, Split
 
 COUNTED_COLUMNS = 6
 """A column with more different entries than these (an age, say) is not counted in the report."""

@@ -4,14 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from rarelesion.chance import permutation_p
 from rarelesion.compare import compare_roc_auc
-from rarelesion.folds import Folds, usable_folds
+from rarelesion.errors import InputError
+from rarelesion.folds import Array, Folds, usable_folds
 from rarelesion.metrics import roc_auc
+from rarelesion.operating import operating_point
+from rarelesion.optimism import chosen_threshold
 from rarelesion.recipes import BASELINE_PREFIX
-from rarelesion.types import Light, RecipeResult, Remark, Scores
+from rarelesion.repeated import resampled_mean
+from rarelesion.types import Light, OperatingPoint, RecipeResult, Remark, Scores
+from rarelesion.usefulness import Usefulness
 
 CODES = {
     "RL201": "how many test cases",
@@ -21,6 +27,7 @@ CODES = {
     "RL205": "how much the threshold flatters",
     "RL206": "how often the test cases were looked at",
     "RL207": "does a single column do as well",
+    "RL208": "do the probabilities hold",
 }
 FEW_PATIENTS, ENOUGH_PATIENTS = 10, 30
 """Of the rarer class: below the first one patient moves a sensitivity by more than .10, from the second on by .03."""
@@ -41,7 +48,10 @@ class Context:
     evaluations: int = 1
     """How many different sets of scores of these cases were evaluated."""
     baselines: Sequence[Scores] = ()
+    usefulness: Usefulness | None = None
+    """None where the tuning cases give no probabilities."""
     permutations: int = 2000
+    resamples: int = 2000
     seed: int = 0
 
 
@@ -55,11 +65,12 @@ def remarks(scores: Scores, result: RecipeResult, context: Context) -> tuple[Rem
     return (
         _counts(folds),
         _width(result),
-        _spread(folds),
+        _spread(scores, folds),
         _chance(scores, result, context),
-        _optimism(result),
+        _optimism(scores, result.tuned) if result.tuned else _optimism_of_one_part(folds, context),
         _looks(result, context),
         *_columns(scores, context),
+        *_probabilities(context),
     )
 
 
@@ -92,7 +103,7 @@ def _width(result: RecipeResult) -> Remark:
     return Remark("RL202", light, f"ROC-AUC between {area.low:.2f} and {area.high:.2f}", meaning[light])
 
 
-def _spread(folds: Folds) -> Remark:
+def _spread(scores: Scores, folds: Folds) -> Remark:
     """Between repeats, where there are any: they differ by training and splitting alone, not by their cases."""
     rows = folds.rows
     areas = np.array([roc_auc(rows.label[index], rows.score[index]) for index in folds.used])
@@ -108,14 +119,34 @@ def _spread(folds: Folds) -> Remark:
                 "amber": "visibly different numbers; the mean is what counts.",
                 "red": "very different numbers: one of them alone would mislead.",
             }[light]
+            + _trained_anew(scores, folds, areas)
         )
     elif areas.size > 1:
         light, fact = "amber", f"{areas.size} folds, ROC-AUC {areas.min():.2f} to {areas.max():.2f}, one repeat"
         meaning = "How much the seed and the division into folds matter is not known: --repeats would show it."
+        meaning += _trained_anew(scores, folds, areas)
     else:
         light, fact = "amber", "one split, one seed"
         meaning = "Another split or seed would give another number, and nobody knows how different: use folds."
     return Remark("RL203", light, fact, meaning)
+
+
+def _trained_anew(scores: Scores, folds: Folds, areas: Array) -> str:
+    """Nadeau and Bengio's interval of the area of networks trained on other cases; empty where it can't be had."""
+    tested = float(np.mean([index.size for index in folds.used]))
+    others = [np.unique(scores.case_id[_of_fold(scores, folds, index)]).size for index in folds.used]
+    learnt = np.unique(scores.case_id).size - float(np.mean(others))
+    try:
+        found = resampled_mean(areas, tested, learnt)
+    except InputError:  # no spread over the folds, or no cases beside those of a fold
+        return ""
+    return f" Trained anew on other cases: {found.low:.2f} to {found.high:.2f} (corrected resampled t)."
+
+
+def _of_fold(scores: Scores, folds: Folds, index: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """The tuning and test rows of the fold that these test rows are of."""
+    first = index[0]
+    return (scores.repeat == folds.rows.repeat[first]) & (scores.fold == folds.rows.fold[first])
 
 
 def _chance(scores: Scores, result: RecipeResult, context: Context) -> Remark:
@@ -123,7 +154,8 @@ def _chance(scores: Scores, result: RecipeResult, context: Context) -> Remark:
     light = _light(p, UNLIKELY, POSSIBLE)
     smallest = 1 / (context.permutations + 1)
     fact = f"permutation p {'<' if p <= smallest else '='} {max(p, smallest):.2g}"
-    often = "less than once" if p <= smallest else f"about {max(1, round(1000 * p))} times"
+    times = max(1, round(1000 * p))
+    often = "less than once" if p <= smallest else "about once" if times == 1 else f"about {times} times"
     tail = {
         "green": "",
         "amber": " That is not rare among the many rows one looks at.",
@@ -132,11 +164,30 @@ def _chance(scores: Scores, result: RecipeResult, context: Context) -> Remark:
     return Remark("RL204", light, fact, f"Labels handed out at random do as well {often} in 1000.{tail[light]}")
 
 
-def _optimism(result: RecipeResult) -> Remark:
-    if result.tuned is None:
-        meaning = "Sensitivity and specificity were read off the test cases themselves: they flatter."
-        return Remark("RL205", "red", "no threshold chosen beforehand", meaning)
-    best, honest = (point.sensitivity.value + point.specificity.value - 1 for point in (result.youden, result.tuned))
+def _optimism_of_one_part(folds: Folds, context: Context) -> Remark:
+    """Where there is no tuning part: how much of the Youden index goes on patients the threshold was not chosen on."""
+    rows = folds.rows
+    found = [
+        chosen_threshold(
+            rows.label[index],
+            rows.score[index],
+            patients=rows.patient_id[index],
+            resamples=context.resamples,
+            seed=context.seed,
+        ).youden
+        for index in folds.used
+    ]
+    apparent = float(np.mean([one.apparent for one in found]))
+    expected = float(np.mean([one.expected.value for one in found]))
+    fact = f"Youden index {apparent:.2f} as found, {expected:.2f} to be expected of new cases"
+    meaning = "The threshold was chosen on the very cases it is judged by: do not quote what it does to them."
+    return Remark("RL205", "red", fact, meaning)
+
+
+def _optimism(scores: Scores, tuned: OperatingPoint) -> Remark:
+    """Where the tuning cases chose the threshold: how far behind that which the same rule chooses on the test cases."""
+    points = operating_point(scores, "test", rule=tuned.rule), tuned
+    best, honest = (point.sensitivity.value + point.specificity.value - 1 for point in points)
     light = _light(best - honest, SMALL_OPTIMISM, LARGE_OPTIMISM)
     meaning = {
         "green": "The threshold chosen on the tuning cases does as well on the test cases as their own best.",
@@ -181,3 +232,31 @@ def _columns(scores: Scores, context: Context) -> Iterator[Remark]:
             "red": f"{name.capitalize()} alone does as well or better: the pictures add nothing that shows.",
         }
         yield Remark("RL207", light, fact, meaning[light])
+
+
+def _probabilities(context: Context) -> Iterator[Remark]:
+    """Whether probabilities made of the scores are right: by slope and calibration in the large."""
+    found = context.usefulness
+    if found is None:
+        return
+    shift, slope = found.in_the_large, found.slope
+    skill = round(found.skill.value, 2) + 0.0  # no minus before a zero
+    fact = f"skill {skill:.2f}, shift {shift.value:+.2f} ({shift.low:+.2f} to {shift.high:+.2f})"
+    if slope is None:
+        yield Remark("RL208", "red", f"{fact}, no slope", "Every case is given the same: the score says nothing.")
+        return
+    fact += f", slope {slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f})"
+    faults = {
+        "too extreme": slope.high < 1,
+        "too timid": slope.low > 1,
+        "too low": shift.low > 0,
+        "too high": shift.high < 0,
+    }
+    wrong = " and ".join(name for name, found_so in faults.items() if found_so)
+    if found.skill.value <= 0:
+        light, meaning = "red", "no better than giving every case the share of malignant ones."
+    elif wrong:
+        light, meaning = "amber", f"{wrong} on the test cases."
+    else:
+        light, meaning = "green", "not shown to be wrong on the test cases."
+    yield Remark("RL208", light, fact, f"Probabilities of malignancy made of the scores are {meaning}")

@@ -8,13 +8,25 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rarelesion import __version__
+from rarelesion.evaluation import Evaluation
+from rarelesion.noninferiority import NonInferiority
 from rarelesion.recipes import lead_recipe
 from rarelesion.remarks import CODES
-from rarelesion.tables import LIGHTS, comparisons_note, format_estimate, format_p, row_label, subgroups_note
+from rarelesion.sections import (
+    LIGHTS,
+    PROBABILITY_HEADINGS,
+    UNSURE_HEADINGS,
+    comparisons_note,
+    probability_cells,
+    probability_note,
+    subgroups_note,
+    unsure_cells,
+    unsure_note,
+)
+from rarelesion.tables import format_estimate, format_p, row_label, rule_note, stated_prevalence
 from rarelesion.types import (
     Comparison,
     Estimate,
-    Evaluation,
     Finding,
     OperatingPoint,
     RecipeResult,
@@ -49,6 +61,20 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Of the cases called malignant, the share that is malignant (upwards), as more of the malignant cases are "
         "found (to the right). When malignancy is rare this shows false alarms better than the ROC curve. The "
         "dashed line is the share of malignant cases: what calling at random would give.",
+    ),
+    "reliability": (
+        "Do the probabilities hold?",
+        "Each square is a group of test cases that were given about the same probability of malignancy (to the right); "
+        "how many of them are malignant stands upwards. On the dashed line both agree. The bars below show how many "
+        "cases each square stands for. With few cases nearly any square is compatible with the line: look at the "
+        "intervals.",
+    ),
+    "decision_curve": (
+        "Does acting on it do more good than harm?",
+        "Net benefit is the share of malignancies found, less the false alarms at what they are worth. Choose on the "
+        "lower scale from which probability of malignancy you would act (a biopsy, say); the upper scale shows how "
+        "many false alarms that is worth. The row is of use where its line lies above both treating everyone and "
+        "treating no one. The band is its interval.",
     ),
     "figure4": (
         "The embeddings in two dimensions",
@@ -145,6 +171,12 @@ def render_report(content: ReportContent) -> str:
         believe=content.evaluation.remarks.get(_reference(content).recipe, ()),
         lights=LIGHTS,
         questions=CODES,
+        decisions=[_comparison_row(one) for one in content.evaluation.decisions],
+        noninferiority=[_noninferiority_row(one) for one in content.evaluation.noninferiority],
+        margin=f"{content.evaluation.noninferiority[0].margin:g}" if content.evaluation.noninferiority else "",
+        useful=_useful_tables(content.evaluation),
+        prevalence=stated_prevalence(content.evaluation),
+        rule_note=rule_note(content.evaluation),
         all_lights=[_lights(recipe, said) for recipe, said in content.evaluation.remarks.items()],
         subgroups=[_subgroup_row(one) for one in content.evaluation.subgroups],
         subgroups_note=subgroups_note(content.evaluation),
@@ -162,6 +194,7 @@ def _table_row(result: RecipeResult, reference: str) -> dict[str, Any]:
         "kind": "reader" if is_reader(result.recipe) else "reference" if result.recipe == reference else "",
         "areas": [_cell(result.roc_auc), _cell(result.pr_auc)],
         "honest": _point_cells(result.tuned),
+        "stated": _stated_cells(result.tuned),
         "optimistic": _point_cells(result.youden),
     }
 
@@ -170,20 +203,61 @@ def _point_cells(point: OperatingPoint | None) -> list[tuple[str, str]]:
     return [_cell(point.sensitivity), _cell(point.specificity)] if point else [("–", ""), ("–", "")]
 
 
+def _stated_cells(point: OperatingPoint | None) -> list[tuple[str, str]]:
+    """PPV and NPV at the stated prevalence."""
+    stated = point.at_prevalence if point else None
+    return [_cell(stated.ppv), _cell(stated.npv)] if stated else [("–", ""), ("–", "")]
+
+
 def _cell(estimate: Estimate) -> tuple[str, str]:
-    value, _, interval = format_estimate(estimate).partition(" ")
-    return value, interval
+    return _apart(format_estimate(estimate))
 
 
 def _comparison_row(comparison: Comparison) -> dict[str, str]:
     return {
         "a": row_label(comparison.a),
         "b": row_label(comparison.b),
+        "measure": comparison.measure,
         "difference": signed(comparison.difference),
         "interval": f"({signed(comparison.low)} to {signed(comparison.high)})",
         "p": format_p(comparison.p),
         "p_adjusted": format_p(comparison.p_adjusted),
     }
+
+
+def _noninferiority_row(one: NonInferiority) -> dict[str, str]:
+    return {
+        "a": row_label(one.a),
+        "b": row_label(one.b),
+        "difference": signed(one.difference),
+        "interval": f"({signed(one.low)} to {signed(one.high)})",
+        "p": format_p(one.p),
+        "conclusion": one.conclusion,
+    }
+
+
+def _useful_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The two tables of what the scores are worth in use, every cell with its interval apart."""
+    if not evaluation.usefulness:
+        return []
+    kinds = (
+        ("As probabilities", PROBABILITY_HEADINGS, probability_cells, probability_note(evaluation)),
+        ("With “unsure” allowed", UNSURE_HEADINGS, unsure_cells, unsure_note(evaluation)),
+    )
+    return [
+        {
+            "title": title,
+            "headings": headings,
+            "note": note,
+            "rows": [(row_label(name), list(map(_apart, cells(f)))) for name, f in evaluation.usefulness.items()],
+        }
+        for title, headings, cells, note in kinds
+    ]
+
+
+def _apart(text: str) -> tuple[str, str]:
+    value, bracket, interval = text.partition(" (")
+    return value, bracket[1:] + interval
 
 
 def _lights(recipe: str, said: Sequence[Remark]) -> tuple[str, list[Remark | None]]:

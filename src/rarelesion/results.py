@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from rarelesion import figures, store, tables
 from rarelesion.config import read_settings
 from rarelesion.errors import InputError, Problem
-from rarelesion.evaluation import evaluate
-from rarelesion.recipes import PROPOSED
-from rarelesion.types import Evaluation, Scores
+from rarelesion.evaluation import Evaluation, evaluate, evaluation_json
+from rarelesion.recipes import PROPOSED, lead_recipe
+from rarelesion.settings import StatisticsSettings
+from rarelesion.types import Scores
+from rarelesion.use_figures import decision_figure, reliability_figure
 
 
 def write_results(folder: Path) -> Evaluation:
@@ -32,8 +34,8 @@ def write_results(folder: Path) -> Evaluation:
     store.write_text(folder / "table3.md", tables.table3_markdown(evaluation, confidence))
     store.write_text(folder / "table3.tex", tables.table3_latex(evaluation, confidence))
     store.write_text(folder / "comparisons.csv", tables.comparisons_csv(evaluation))
-    store.write_json(folder / "evaluation.json", tables.evaluation_json(evaluation))
-    for name, figure in _figures(folder, recipes, evaluation):
+    store.write_json(folder / "evaluation.json", evaluation_json(evaluation))
+    for name, figure in _figures(folder, recipes, evaluation, settings.statistics):
         write_figure(folder, name, figure)
     return evaluation
 
@@ -52,14 +54,21 @@ def write_figure(folder: Path, name: str, figure: Figure) -> None:
     store.write_bytes(folder / "figures" / f"{name}.svg", figures.to_svg(figure))
 
 
-def _figures(folder: Path, recipes: Sequence[Scores], evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+def _figures(
+    folder: Path, recipes: Sequence[Scores], evaluation: Evaluation, statistics: StatisticsSettings
+) -> Iterator[tuple[str, Figure]]:
     yield "forest", figures.forest(evaluation)
     yield "figure6", figures.figure6(recipes, evaluation)
     yield "pr_curves", figures.pr_curves(recipes, evaluation)
+    names = [result.recipe for result in evaluation.results]
+    reference = statistics.reference or lead_recipe(names) or names[0]
+    if reference in evaluation.usefulness:
+        yield "reliability", reliability_figure(reference, evaluation.usefulness[reference])
+        yield "decision_curve", decision_figure(evaluation.usefulness, reference)
     shown = _shown_in_two_dimensions(folder, recipes)
     if shown is not None:
         scores, path = shown
-        yield "figure4", figures.figure4(store.read_embeddings(path), scores)
+        yield "figure4", figures.figure4(store.read_embeddings(path), scores, statistics.threshold)
     paths = sorted((folder / "networks").glob("*/history.csv"))
     first_split = {path.parent.name.removesuffix("-r0f0"): path for path in paths if path.parent.name.endswith("-r0f0")}
     if first_split:

@@ -119,6 +119,11 @@ class StatisticsSettings:
     baselines: tuple[str, ...] = ()  # columns set beside the networks; empty: age, sex, scanner and the like, if there
     subgroups: tuple[str, ...] = ()  # columns by whose entries the areas are reported as well
     permutations: int = 2000  # labels handed out at random to see what chance does
+    threshold: str = "youden"  # how the tuning cases choose it: youden, sensitivity>=0.95, specificity>=0.9, cost=10
+    prevalence: float | None = None  # share of malignant cases where it is to be used, for PPV, NPV and net benefit
+    margin: float | None = None  # largest loss of ROC-AUC against a reader that is accepted: tests non-inferiority
+    adjust: Literal["holm", "benjamini-hochberg"] = "holm"  # p-values: for claims, or for screening many candidates
+    conformal_alpha: float = 0.1  # how often, in either class, an answer may leave out the truth; else it is unsure
 
 
 @dataclass(frozen=True, slots=True)

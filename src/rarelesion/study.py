@@ -93,6 +93,9 @@ def run_study(
     recipes = parse_recipes(settings)
     splits = _splits(folder, cohort, settings)
     readers = reader_scores(ratings, cohort, splits) if ratings else _stored_readers(folder)
+    if settings.statistics.margin is not None and not readers:
+        remedy = "Add --readers RATINGS.csv, or leave the margin out."
+        raise InputError(Problem("statistics.margin", "there is no reader to be compared with", remedy=remedy))
     inputs = {
         "seed": settings.seed,
         "cohort_sha256": store.file_sha256(cohort_path),

@@ -1,4 +1,4 @@
-"""Table 3 and the comparisons as rows, CSV, Markdown, LaTeX and JSON: text only, nothing is computed here."""
+"""Table 3 as rows, CSV, Markdown and LaTeX, and how numbers are written: text only, nothing is computed here."""
 
 import csv
 import io
@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rarelesion.recipes import READER_PREFIX, lead_recipe
-from rarelesion.types import Estimate, Evaluation, OperatingPoint, RecipeResult
+from rarelesion.evaluation import Evaluation
+from rarelesion.recipes import READER_PREFIX
+from rarelesion.types import Estimate, OperatingPoint, RecipeResult
 
 WORDS = {
     "vgg16": "VGG16",
@@ -64,6 +65,15 @@ def _point_columns(prefix: str, point: OperatingPoint | None) -> dict[str, float
     }
 
 
+def _predictive_columns(point: OperatingPoint | None) -> dict[str, float | None]:
+    stated = point.at_prevalence if point else None
+    return {
+        "prevalence": stated and stated.prevalence,
+        **_columns("tuned_ppv", stated and stated.ppv),
+        **_columns("tuned_npv", stated and stated.npv),
+    }
+
+
 def table3_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Table 3 with every number in full: one dict a recipe, all with the same keys.
 
@@ -81,6 +91,8 @@ def table3_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             **_columns("pr_auc", result.pr_auc),
             "pr_auc_method": result.pr_auc.method,
             **_point_columns("tuned_", result.tuned),
+            "tuned_rule": result.tuned and result.tuned.rule,
+            **_predictive_columns(result.tuned),
         }
         for result in evaluation.results
     ]
@@ -101,19 +113,28 @@ def table3_csv(evaluation: Evaluation) -> str:
 
 
 def comparisons_csv(evaluation: Evaluation) -> str:
-    """The comparisons as CSV, numbers in full: ROC-AUC of recipe a minus that of b, its interval, p and Holm's p."""
-    columns = ("a", "b", "difference", "low", "high", "p", "p_adjusted", "test")
-    return _csv((asdict(comparison) for comparison in evaluation.comparisons), columns)
+    """All comparisons as CSV, numbers in full: the measure of recipe a minus that of b, its interval, both p."""
+    columns = ("a", "b", "difference", "low", "high", "p", "p_adjusted", "test", "measure")
+    return _csv((asdict(comparison) for comparison in (*evaluation.comparisons, *evaluation.decisions)), columns)
 
 
-def _headings(confidence: float) -> list[str]:
-    interval = f"({100 * confidence:g} % CI)"
+def stated_prevalence(evaluation: Evaluation) -> float | None:
+    """The prevalence that PPV and NPV hold for; None where none was stated."""
+    points = [result.tuned for result in evaluation.results if result.tuned and result.tuned.at_prevalence]
+    return points[0].at_prevalence.prevalence if points and points[0].at_prevalence else None
+
+
+def _headings(evaluation: Evaluation, confidence: float) -> list[str]:
+    interval, share = f"({100 * confidence:g} % CI)", stated_prevalence(evaluation)
     areas = [f"ROC-AUC {interval}", f"PR-AUC {interval}"]
-    return ["", "Sensitivity", "Specificity", *areas, "Sensitivity, tuned", "Specificity, tuned"]
+    values = [] if share is None else [f"{name} at {100 * share:g} %" for name in ("PPV", "NPV")]
+    return ["", "Sensitivity", "Specificity", *areas, "Sensitivity, tuned", "Specificity, tuned", *values]
 
 
-def _cells(result: RecipeResult) -> list[str]:
+def _cells(result: RecipeResult, predictive: bool) -> list[str]:
     tuned = result.tuned
+    values = tuned.at_prevalence if tuned else None
+    stated = (values.ppv, values.npv) if values else (None, None)
     return [
         row_label(result.recipe),
         format_share(result.youden.sensitivity.value),
@@ -122,105 +143,43 @@ def _cells(result: RecipeResult) -> list[str]:
         format_estimate(result.pr_auc),
         format_estimate(tuned.sensitivity) if tuned else "–",
         format_estimate(tuned.specificity) if tuned else "–",
+        *([format_estimate(value) if value else "–" for value in stated] if predictive else []),
     ]
 
 
 def _caption(evaluation: Evaluation) -> str:
     sizes = {(result.n_benign, result.n_malignant) for result in evaluation.results}
     counts = " or ".join(f"{benign} benign and {malignant} malignant" for benign, malignant in sorted(sizes))
-    return f"Test cases: {counts}. {NOTE}"
+    return f"Test cases: {counts}. {NOTE}{rule_note(evaluation)}"
+
+
+def rule_note(evaluation: Evaluation) -> str:
+    """How the tuned thresholds were chosen, where it wasn't by the Youden index."""
+    rules = sorted({result.tuned.rule for result in evaluation.results if result.tuned} - {"youden"})
+    return f" The tuning cases chose it by the rule {', '.join(rules)}." if rules else ""
 
 
 def _lines(evaluation: Evaluation, confidence: float, escape: Callable[[str], str]) -> list[list[str]]:
-    table = [_headings(confidence), *(_cells(result) for result in evaluation.results)]
+    predictive = stated_prevalence(evaluation) is not None
+    table = [_headings(evaluation, confidence), *(_cells(result, predictive) for result in evaluation.results)]
     return [[escape(cell) for cell in cells] for cells in table]
 
 
-def _escape_markdown(cell: str) -> str:
+def escape_markdown(cell: str) -> str:
+    """A cell's text as Markdown takes it in a table."""
     return cell.replace("\\", "\\\\").replace("|", "\\|")
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table of cells, the first line its headings."""
     head, *rows = lines
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
 
 
 def table3_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
     """Table 3 to read: the paper's columns with two decimals, then the honest operating point; `confidence` in 0..1."""
-    lines = _lines(evaluation, confidence, _escape_markdown)
-    return f"{_markdown(lines)}\n{_caption(evaluation)}\n"
-
-
-def comparisons_note(evaluation: Evaluation) -> str:
-    """What cross-validation does to the comparisons; empty after a single split."""
-    if not any("folds" in one.test for one in evaluation.comparisons):
-        return ""
-    return (
-        "The networks of different folds share training cases: with few cases these intervals are somewhat too short "
-        "and p is somewhat too small."
-    )
-
-
-def comparisons_markdown(evaluation: Evaluation) -> str:
-    """The comparisons to read: the difference of two ROC-AUC with its interval, p and Holm's p; empty without any."""
-    if not evaluation.comparisons:
-        return ""
-    lines = [["", "compared with", "Difference in ROC-AUC", "p", "p after Holm"]]
-    for one in evaluation.comparisons:
-        difference = format_estimate(Estimate(one.difference, one.low, one.high, one.test), between=" to ")
-        cells = [row_label(one.a), row_label(one.b), difference, format_p(one.p), format_p(one.p_adjusted)]
-        lines.append([_escape_markdown(cell) for cell in cells])
-    note = comparisons_note(evaluation)
-    return _markdown(lines) + (f"\n{note}\n" if note else "")
-
-
-def evaluation_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
-    """All that `rarelesion evaluate` shows: Table 3, the comparisons, what to believe, the subgroups."""
-    lead = lead_recipe([result.recipe for result in evaluation.results]) or next(iter(evaluation.remarks), "")
-    parts = (
-        table3_markdown(evaluation, confidence),
-        comparisons_markdown(evaluation),
-        remarks_markdown(evaluation, lead),
-        subgroups_markdown(evaluation, confidence),
-    )
-    return "\n".join(part for part in parts if part)
-
-
-LIGHTS = {"green": "good", "amber": "care", "red": "doubt"}
-"""What a remark's light is called where there is no colour."""
-
-
-def remarks_markdown(evaluation: Evaluation, recipe: str) -> str:
-    """What speaks for and against believing a row, to read; empty for a row without remarks."""
-    remarks = evaluation.remarks.get(recipe, ())
-    if not remarks:
-        return ""
-    lines = [[f"Can I believe {row_label(recipe)}?", "", "", ""]]
-    lines += [[LIGHTS[remark.light], remark.fact, remark.meaning, remark.code] for remark in remarks]
-    return _markdown([[_escape_markdown(cell) for cell in cells] for cells in lines])
-
-
-def subgroups_note(evaluation: Evaluation) -> str:
-    """How many subgroups were looked at, and what that means; empty where there are none."""
-    number = len({(one.column, one.entry) for one in evaluation.subgroups})
-    if not number:
-        return ""
-    return (
-        f"{number} subgroups were looked at. One in twenty differs visibly by chance alone, and each holds few cases: "
-        "take a difference as a question for the next study, not as a finding."
-    )
-
-
-def subgroups_markdown(evaluation: Evaluation, confidence: float = 0.95) -> str:
-    """The areas within subgroups, to read; empty where there are none."""
-    if not evaluation.subgroups:
-        return ""
-    lines = [["", "subgroup", "benign", "malignant", f"ROC-AUC ({100 * confidence:g} % CI)"]]
-    for one in evaluation.subgroups:
-        area = format_estimate(one.roc_auc) if one.roc_auc else "–"
-        cells = [row_label(one.recipe), f"{one.column}: {one.entry}", str(one.n_benign), str(one.n_malignant), area]
-        lines.append([_escape_markdown(cell) for cell in cells])
-    return f"{_markdown(lines)}\n{subgroups_note(evaluation)}\n"
+    lines = _lines(evaluation, confidence, escape_markdown)
+    return f"{markdown(lines)}\n{_caption(evaluation)}\n"
 
 
 def _latex(text: str) -> str:
@@ -245,34 +204,3 @@ def table3_latex(evaluation: Evaluation, confidence: float = 0.95) -> str:
             "",
         ]
     )
-
-
-def _point(point: OperatingPoint | None) -> dict[str, Any] | None:
-    if point is None:
-        return None
-    return {
-        "threshold": point.threshold,
-        "sensitivity": asdict(point.sensitivity),
-        "specificity": asdict(point.specificity),
-        "chosen_on": point.chosen_on,
-    }
-
-
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything that was evaluated, as plain dicts and lists that `json` can write; shares in 0..1."""
-    return {
-        "recipes": {
-            result.recipe: {
-                "n_benign": result.n_benign,
-                "n_malignant": result.n_malignant,
-                "roc_auc": asdict(result.roc_auc),
-                "pr_auc": asdict(result.pr_auc),
-                "youden": _point(result.youden),
-                "tuned": _point(result.tuned),
-            }
-            for result in evaluation.results
-        },
-        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
-        "remarks": {recipe: [asdict(remark) for remark in said] for recipe, said in evaluation.remarks.items()},
-        "subgroups": [asdict(one) for one in evaluation.subgroups],
-    }

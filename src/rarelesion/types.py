@@ -216,6 +216,17 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictiveValues:
+    """How far a call can be believed where this share of the cases is malignant."""
+
+    prevalence: float
+    ppv: Estimate
+    """The share of malignant cases among those called malignant."""
+    npv: Estimate
+    """The share of benign cases among those called benign."""
+
+
+@dataclass(frozen=True, slots=True)
 class OperatingPoint:
     """A threshold and what it does to the test cases: malignant is called where score >= threshold."""
 
@@ -224,6 +235,10 @@ class OperatingPoint:
     sensitivity: Estimate
     specificity: Estimate
     chosen_on: Literal["tune", "test"]
+    rule: str = "youden"
+    """How it was chosen on those cases, as `thresholds.parse_rule` reads it."""
+    at_prevalence: PredictiveValues | None = None
+    """PPV and NPV at a prevalence that was stated; None where none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +253,12 @@ class RecipeResult:
     youden: OperatingPoint
     """At the Youden index of the test cases, as the paper reports it: optimistic."""
     tuned: OperatingPoint | None
-    """At the Youden index of the tuning cases: honest. None where the scores hold no tuning cases."""
+    """At the threshold that a rule chose on the tuning cases: honest. None where the scores hold no tuning cases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The ROC-AUC of recipe a minus that of recipe b, on the same cases."""
+    """A measure of recipe a minus that of recipe b, on the same cases."""
 
     a: str
     b: str
@@ -253,6 +268,7 @@ class Comparison:
     p: float
     p_adjusted: float
     test: str
+    measure: str = "ROC-AUC"
 
 
 Light = Literal["green", "amber", "red"]
@@ -282,17 +298,6 @@ class Subgroup:
     n_malignant: int
     roc_auc: Estimate | None
     """None where no fold tests both classes in the subgroup."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Everything that follows from scores alone."""
-
-    results: tuple[RecipeResult, ...]
-    comparisons: tuple[Comparison, ...]
-    remarks: Mapping[str, tuple[Remark, ...]] = field(default_factory=dict)
-    """Recipe -> what speaks for and against believing its row."""
-    subgroups: tuple[Subgroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

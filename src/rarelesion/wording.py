@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from rarelesion.evaluation import Evaluation
 from rarelesion.recipes import READER_PREFIX
 from rarelesion.tables import format_p, format_share, row_label
-from rarelesion.types import Comparison, Estimate, Evaluation, Finding, RecipeResult
+from rarelesion.types import Comparison, Estimate, Finding, RecipeResult
 
 CHANCE = 0.5
 WIDE = 0.2
