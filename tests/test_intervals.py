@@ -297,3 +297,15 @@ def test_perfect_pr_area_is_wilson_on_the_malignant():
     estimate = pr_auc_estimate(make_scores([0] * 12 + [1] * 4, range(16)))
     assert (estimate.low, estimate.high) == pytest.approx(proportion_interval(4, 4))
     assert "Wilson" in estimate.method
+
+
+def test_of_very_many_cases_the_spread_is_computed_without_drawing(monkeypatch):
+    label, score = separable(300, 120, gain=1.5)
+    patient = [f"p{number // 2}" for number in range(420)]
+    scores = make_scores(label, score, fold=np.arange(420) // 2 % 2, patient=patient)
+    drawn = pr_auc_estimate(scores)
+    monkeypatch.setattr("rarelesion.intervals.MANY", 420)
+    found = pr_auc_estimate(scores)
+    assert found.method.startswith("mean of 2 folds, infinitesimal jackknife over patients on the logit scale")
+    assert found.value == drawn.value
+    assert (found.low, found.high) == pytest.approx((drawn.low, drawn.high), abs=0.01)

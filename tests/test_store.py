@@ -71,6 +71,14 @@ def test_a_file_without_scores_is_an_error(tmp_path, text, reason):
         store.read_scores(write(tmp_path, text))
 
 
+def test_a_table_too_large_for_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MOST_SCORES", 3)
+    head, row = "recipe,case_id,label,score\n", "a,c{},benign,1\n"
+    assert len(store.read_scores(write(tmp_path, head + "".join(map(row.format, range(3)))))[0].score) == 3
+    with pytest.raises(InputError, match=r"has more rows than can be read; expected at most 3. Give larger tables as"):
+        store.read_scores(write(tmp_path, head + "".join(map(row.format, range(4)))))
+
+
 def test_missing_scores_are_an_error(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         store.read_scores(tmp_path / "scores.csv")

@@ -16,6 +16,7 @@ from rarelesion.operating import operating_point
 from rarelesion.optimism import chosen_threshold
 from rarelesion.recipes import BASELINE_PREFIX
 from rarelesion.repeated import resampled_mean
+from rarelesion.resampling import affordable_draws
 from rarelesion.types import Light, OperatingPoint, RecipeResult, Remark, Scores
 from rarelesion.usefulness import Usefulness
 
@@ -150,9 +151,10 @@ def _of_fold(scores: Scores, folds: Folds, index: NDArray[np.intp]) -> NDArray[n
 
 
 def _chance(scores: Scores, result: RecipeResult, context: Context) -> Remark:
-    p = permutation_p(scores, context.permutations, context.seed)
+    permutations = affordable_draws(scores.score.size, context.permutations)
+    p = permutation_p(scores, permutations, context.seed)
     light = _light(p, UNLIKELY, POSSIBLE)
-    smallest = 1 / (context.permutations + 1)
+    smallest = 1 / (permutations + 1)
     fact = f"permutation p {'<' if p <= smallest else '='} {max(p, smallest):.2g}"
     times = max(1, round(1000 * p))
     often = "less than once" if p <= smallest else "about once" if times == 1 else f"about {times} times"
@@ -172,7 +174,7 @@ def _optimism_of_one_part(folds: Folds, context: Context) -> Remark:
             rows.label[index],
             rows.score[index],
             patients=rows.patient_id[index],
-            resamples=context.resamples,
+            resamples=affordable_draws(rows.score.size, context.resamples),
             seed=context.seed,
         ).youden
         for index in folds.used

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from rarelesion.types import Ints
 
 Array = NDArray[np.float64]
+MOST_DRAWN, FEWEST_DRAWS = 400_000_000, 99
+"""Cases drawn in all, and draws all the same."""
 
 
 def _weighted_counts(score: Array, malignant: NDArray[np.bool_], weights: Array) -> tuple[Array, Array]:
@@ -36,6 +38,29 @@ def weighted_average_precision(malignant: NDArray[np.bool_], score: Array, weigh
     area = np.sum(np.diff(hits, axis=1, prepend=0) * precision, axis=1)
     usable = (hits[:, -1] > 0) & (alarms[:, -1] > 0)
     return np.divide(area, hits[:, -1], out=np.full(len(hits), np.nan), where=usable)
+
+
+def average_precision_influence(malignant: NDArray[np.bool_], score: Array) -> Array:
+    """How fast the average precision changes with the weight of each case (n,): its derivative, summing to 0.
+
+    The infinitesimal jackknife of `weighted_average_precision`: for many cases the spread over draws without a draw.
+    """
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), score.size - 1)
+    hits = np.cumsum(malignant[order])[ends]
+    called, found = ends + 1.0, np.diff(hits, prepend=0)
+    total, level = float(hits[-1]), np.empty(score.size, dtype=np.intp)
+    level[order] = np.searchsorted(ends, np.arange(score.size))
+    precision = hits / called
+    # what one case more at a level does to the precision of its own and all lower levels
+    lower = np.cumsum((found / called)[::-1])[::-1], np.cumsum((found * precision / called)[::-1])[::-1]
+    of_malignant = precision - float(np.sum(found * precision)) / total + lower[0] - lower[1]
+    return np.where(malignant, of_malignant[level], -lower[1][level]) / total
+
+
+def affordable_draws(cases: int, wanted: int) -> int:
+    """How many draws of so many cases are taken where `wanted` were asked for: fewer where they would take minutes."""
+    return min(wanted, max(FEWEST_DRAWS, MOST_DRAWN // cases))
 
 
 def patient_draws(label: Ints, patient_id: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Array]:

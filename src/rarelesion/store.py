@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, fields
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ KEPT_COLUMNS = ("synthetic", "subtype", "sex", "age", "scanner", "field_strength
 PACKAGES = ("rarelesion", "numpy", "scipy", "scikit-learn", "torch", "SimpleITK", "pydicom", "matplotlib")
 HASHED_ROWS = 64
 """Of an array at a time: some 40 MB of the largest patches."""
+MOST_SCORES = 2_000_000
+"""Rows of a scores.csv: as many as a laptop's memory holds as text."""
 SCORE_COLUMNS = ("recipe", "repeat", "fold", "part", "case_id", "patient_id", "label", "score")
 
 
@@ -311,9 +314,12 @@ def _score_table(path: Path) -> dict[str, NDArray[np.str_]]:
     """The columns of a scores.csv as text, the optional ones filled in."""
     expected = "the columns " + ", ".join(SCORE_COLUMNS)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        separator = max(",;\t", key=lines[0].count) if lines else ","
-        header, *rows = csv.reader(lines, delimiter=separator, strict=True) if lines else [[]]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator, strict=True)
+            header = next(reader, [])
+            rows = list(islice(reader, MOST_SCORES + 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read as a table: {error}"
         raise InputError(Problem(str(path), reason, expected=f"a CSV with {expected}")) from None
@@ -321,6 +327,9 @@ def _score_table(path: Path) -> dict[str, NDArray[np.str_]]:
     if missing:
         found = f"the columns {', '.join(header)}" if header else "an empty file"
         raise InputError(Problem(str(path), f"misses the column {', '.join(missing)}", found, expected))
+    if len(rows) > MOST_SCORES:
+        remedy = "Give larger tables as arrays to rarelesion.auc and rarelesion.compare_aucs, or evaluate a part."
+        raise InputError(Problem(str(path), "has more rows than can be read", "", f"at most {MOST_SCORES:,}", remedy))
     ragged = [number for number, row in enumerate(rows, start=2) if len(row) != len(header)]
     if ragged or not rows:
         found = f"row {ragged[0]} has another number of cells than the header" if ragged else "no row"
