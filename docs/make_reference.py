@@ -118,6 +118,13 @@ REMARK_NOTES = {
         "patients and judged on those left out, which tells what is to be expected of new cases.",
         "Quote sensitivity and specificity at the tuned threshold. More tuning cases make it steadier.",
     ),
+    "RL209": (
+        "The average precision of a small test set lies above that of all patients on average, the more so the fewer "
+        "malignant patients it holds; a mean over small folds flatters as each of them does. Below 40 malignant "
+        "patients a test set it is a reason for care, below 5 for doubt. How much it is, by simulation, stands in "
+        "[coverage](../concepts/coverage.md#the-pr-auc-of-few-cases-is-too-high).",
+        "Compare PR-AUCs of equally large test sets only, and quote the ROC-AUC, which has no such bias, first.",
+    ),
     "RL208": (
         "Each fold's scores are turned into probabilities of malignancy on its tuning cases and judged on its test "
         "cases. Skill is the share of the Brier score of knowing the prevalence alone that is saved. Amber where the "

@@ -177,7 +177,7 @@ def test_what_is_wrong_is_said():
         partial_auc_estimate([0, 1], [1, float("nan")], 0.2, 0.9)
     with pytest.raises(InputError, match="neither benign nor malignant"):
         partial_auc([0, 2], [1, 2], 0.2, 0.9)
-    with pytest.raises(InputError, match="found 3 patients and 4 cases"):
+    with pytest.raises(InputError, match="found 3 for 4 cases"):
         partial_auc_estimate(*good, 0.2, 0.9, patients=["a", "b", "c"])
     with pytest.raises(InputError, match="a number between 0 and 1"):
         partial_auc_estimate(*good, 0.2, 0.9, confidence=95)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from rarelesion.evaluation import evaluate
+from rarelesion.metrics import roc_auc
 from rarelesion.optimism import chosen_threshold
 from rarelesion.remarks import CODES, Context, remarks
+from rarelesion.repeated import resampled_mean
 from rarelesion.settings import StatisticsSettings
 from rarelesion.types import Scores
 from rarelesion.usefulness import usefulness
@@ -91,6 +93,25 @@ def test_a_threshold_read_off_the_test_cases_flatters():
     shifted = rows(gain=2)
     score = np.where(shifted.part == "tune", shifted.score + 3, shifted.score)
     assert said(replace(shifted, score=score))["RL205"].light == "red"
+
+
+@pytest.mark.parametrize(("folds", "light"), [(1, "green"), (5, "amber"), (20, "red")])
+def test_small_test_sets_flatter_the_pr_auc(folds, light):
+    place = np.concatenate([np.arange(160), np.arange(60)])
+    remark = said(rows(160, 60, fold=place % folds))["RL209"]
+    assert remark.light == light
+    assert remark.fact.startswith(f"{60 / folds:.3g} malignant patients a test set")
+
+
+def test_folds_say_what_networks_trained_anew_would_reach():
+    label, score = separable(60, 40, gain=1.5)
+    fold = np.arange(100) % 5
+    scores = make_scores(label, score, fold=fold)
+    areas = [roc_auc(label[fold == number], score[fold == number]) for number in range(5)]
+    expected = resampled_mean(areas, n_test=20, n_train=80)
+    words = f"Trained anew on other cases: {expected.low:.2f} to {expected.high:.2f} (corrected resampled t)."
+    assert words in said(scores)["RL203"].meaning
+    assert "Trained anew" not in said(make_scores(label, score))["RL203"].meaning
 
 
 def test_looks_are_counted_and_forgiven_only_to_the_row_named_first():

@@ -10,6 +10,7 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.folds import NO_VARIANCE, Array
 from rarelesion.intervals import Bounds, binomial_interval, on_logit_scale, t_quantile, wider
 from rarelesion.metrics import check_scores, roc_curve
+from rarelesion.patients import patient_numbers
 from rarelesion.proportions import normal_quantile
 from rarelesion.types import Curve, Estimate
 
@@ -127,15 +128,6 @@ def _influence(malignant: NDArray[np.bool_], score: Array, low: float, high: flo
     return share
 
 
-def _check_patients(patients: ArrayLike | None, cases: int) -> NDArray[np.intp]:
-    """The number of each case's patient (n,), every case its own where none are given."""
-    given = np.arange(cases) if patients is None else np.asarray(patients).ravel()
-    if given.size != cases:
-        found = f"{given.size} patients and {cases} cases"
-        raise InputError(Problem("patients", "not one for every case", found, "one for every case"))
-    return np.unique(given, return_inverse=True)[1]
-
-
 def _delong(
     share: float, influence: Array, malignant: NDArray[np.bool_], patient: NDArray[np.intp], confidence: float
 ) -> Bounds | None:
@@ -180,7 +172,7 @@ def partial_auc_estimate(
     normal_quantile(confidence)
     _check_range(low, high, focus)
     facing, score = _facing(labels, scores, focus)
-    patient = _check_patients(patients, facing.size)
+    patient = patient_numbers(patients, facing.size)
     area = _area(facing, score, low, high)
     share = area / (high - low)
     own, other = (np.unique(patient[members]).size for members in (facing, ~facing))

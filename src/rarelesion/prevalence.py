@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
 from scipy.stats import t as student
 
 from rarelesion.errors import InputError
 from rarelesion.folds import NO_VARIANCE
+from rarelesion.intervals import on_logit_scale
 from rarelesion.metrics import roc_curve
 from rarelesion.patients import cases_to_draw
 from rarelesion.predictive import prevalence_problems
@@ -86,10 +86,8 @@ def _spread(areas: Array) -> float:
 
 def _around(value: float, error: float) -> tuple[float, float] | None:
     """The interval that reaches `error`, a half-width on its own scale, laid on the logit's; None without spread."""
-    if not (NO_VARIANCE < error**2 < np.inf and 0 < value < 1):
-        return None
-    centre, half = logit(value), error / (value * (1 - value))
-    return float(expit(centre - half)), float(expit(centre + half))
+    usable = NO_VARIANCE < error**2 < np.inf and 0 < value < 1
+    return on_logit_scale(value, error) if usable else None
 
 
 def pr_auc_at_prevalence(

@@ -29,12 +29,15 @@ CODES = {
     "RL206": "how often the test cases were looked at",
     "RL207": "does a single column do as well",
     "RL208": "do the probabilities hold",
+    "RL209": "how much the PR-AUC flatters",
 }
 FEW_PATIENTS, ENOUGH_PATIENTS = 10, 30
 """Of the rarer class: below the first one patient moves a sensitivity by more than .10, from the second on by .03."""
 NARROW, WIDE = 0.1, 0.2
 SMALL_SPREAD, LARGE_SPREAD = 0.03, 0.06
 UNLIKELY, POSSIBLE = 0.01, 0.05
+PR_ENOUGH, PR_FEW = 40, 5
+"""Malignant patients a test set: from the first on a PR-AUC is hardly too high, below the second by up to a tenth."""
 SMALL_OPTIMISM, LARGE_OPTIMISM = 0.05, 0.15
 
 
@@ -72,6 +75,7 @@ def remarks(scores: Scores, result: RecipeResult, context: Context) -> tuple[Rem
         _looks(result, context),
         *_columns(scores, context),
         *_probabilities(context),
+        _small_sets(folds),
     )
 
 
@@ -262,3 +266,18 @@ def _probabilities(context: Context) -> Iterator[Remark]:
     else:
         light, meaning = "green", "not shown to be wrong on the test cases."
     yield Remark("RL208", light, fact, f"Probabilities of malignancy made of the scores are {meaning}")
+
+
+def _small_sets(folds: Folds) -> Remark:
+    """The fewer malignant cases a test set holds, the more its average precision lies above that of the population."""
+    rows = folds.rows
+    counts = [np.unique(rows.patient_id[index][rows.label[index] == 1]).size for index in folds.used]
+    few = float(np.mean(counts))
+    light = "green" if few >= PR_ENOUGH else "amber" if few >= PR_FEW else "red"
+    meaning = {
+        "green": "With so many the PR-AUC of a test set is hardly above that of all patients.",
+        "amber": "With so few the PR-AUC of a test set lies above that of all patients, mostly by .01 to .06.",
+        "red": "With so few the PR-AUC of a test set lies well above that of all patients, by up to about .1.",
+    }
+    sets = "test set" if len(counts) == 1 else "test set on average"
+    return Remark("RL209", light, f"{few:.3g} malignant patients a {sets}", meaning[light])
