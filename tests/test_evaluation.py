@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rarelesion.compare import benjamini_hochberg, compare_roc_auc, holm
+from rarelesion.compare import benjamini_hochberg, compare_roc_auc, compare_unpaired_roc_auc, holm
 from rarelesion.errors import InputError
 from rarelesion.evaluation import evaluate
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
@@ -149,6 +149,28 @@ def test_decisions_of_the_reference_are_compared_with_every_readers():
     assert evaluate([recipe("vgg16", 0, tune=False), recipes["reader:a"]], SETTINGS, 0).decisions == ()
 
 
+def test_recipes_of_other_cases_are_compared_as_two_groups():
+    here, elsewhere = recipe("vgg16", 0), recipe("cvae", 1)
+    others = np.array([f"other {name}" for name in elsewhere.case_id])
+    elsewhere = replace(elsewhere, case_id=others, patient_id=others)
+    reader = replace(recipe("reader:a", 2), case_id=others, patient_id=others)
+    evaluation = evaluate([here, elsewhere, reader], SETTINGS, 0)
+    first, _, last = evaluation.comparisons
+    assert first == replace(compare_unpaired_roc_auc(here, elsewhere, 0.9), p_adjusted=first.p_adjusted)
+    assert "unpaired DeLong" in first.test
+    assert last.test == "mean of 2 folds, paired DeLong"
+    assert evaluation.decisions == ()
+    with pytest.raises(InputError, match="no reader of the same cases"):
+        evaluate([here, elsewhere, reader], replace(SETTINGS, margin=0.1), 0)
+
+
+def test_cases_that_one_of_two_has_not_are_left_out_and_that_is_said():
+    whole, part = recipe("vgg16", 0), recipe("cvae", 1)
+    part = part.where(np.char.find(part.case_id, "3") < 0)
+    (found,) = evaluate([whole, part], SETTINGS, 0).comparisons
+    assert found.test == "mean of 2 folds, paired DeLong on the 27 cases that both scored"
+
+
 def test_a_reader_as_reference_meets_every_trained_recipe():
     recipes = [recipe(name, i) for i, name in enumerate(["vgg16", "cvae", "reader:a"])]
     evaluation = evaluate(recipes, replace(SETTINGS, reference="reader:a", margin=0.1), 0)
@@ -164,5 +186,5 @@ def test_p_values_can_be_adjusted_for_screening():
 
 
 def test_a_margin_needs_a_reader():
-    with pytest.raises(InputError, match=r"statistics.margin: there is no reader to be compared with; found 0.05"):
+    with pytest.raises(InputError, match="there is no reader of the same cases"):
         evaluate([recipe("vgg16", 0), recipe("cvae", 1)], replace(SETTINGS, margin=0.05), 0)

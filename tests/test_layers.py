@@ -16,10 +16,9 @@ LAYERS = {
     "science": {
         "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "scoring", "metrics", "folds",
         "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds", "predictive",
-        "prevalence", "optimism", "compare", "paired", "paired_bootstrap", "repeated", "noninferiority", "agreement",
-        "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision", "conformal", "sizing",
-        "power", "widths", "chance", "baselines", "subgroups", "remarks", "plain",
-        "usefulness",
+        "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated", "noninferiority",
+        "agreement", "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision", "conformal",
+        "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
     },
     "networks": {
         "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",
@@ -28,8 +27,8 @@ LAYERS = {
     "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
     "L2": {
         "fitting", "checkpoint", "study", "checks", "evaluation", "tables", "sections", "figures", "curves",
-        "use_figures", "palette", "readers",
-        "results", "prospect", "prediction", "demo", "workers", "pace", "planning", "budget", "claim",
+        "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",
+        "budget", "claim",
     },
     "L3": {"cli", "console", "briefing", "foretelling", "publish", "report", "wording", "__main__"},
 }  # fmt: skip

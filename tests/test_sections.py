@@ -78,7 +78,7 @@ def test_a_score_that_says_nothing_has_no_slope():
     flat = replace(flat, score=np.zeros(flat.score.size))
     text = useful_markdown(evaluate([flat], replace(SETTINGS, margin=None), 0))
     rows = [line for line in text.splitlines() if line.startswith("| VGG16")]
-    assert [cell.strip() for cell in rows[0].split("|")][3] == "–"
+    assert [cell.strip() for cell in rows[0].split("|")][4] == "–"
     assert rows[0].endswith("| nowhere |")
 
 

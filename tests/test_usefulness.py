@@ -12,6 +12,7 @@ from rarelesion.conformal import conformal_coverage, conformal_folds
 from rarelesion.decision import decision_curve
 from rarelesion.errors import InputError
 from rarelesion.evaluation import evaluate, evaluation_json
+from rarelesion.metrics import roc_auc
 from rarelesion.miscalibration import brier_skill, calibration_in_the_large, calibration_line
 from rarelesion.settings import StatisticsSettings
 from rarelesion.usefulness import usefulness
@@ -28,6 +29,8 @@ def test_it_is_the_parts_on_each_folds_own_probabilities():
     assert found.in_the_large == calibration_in_the_large(*given)
     assert found.slope == calibration_line(*given).slope
     assert found.skill == brier_skill(*given)
+    assert found.pooled_roc_auc.value == roc_auc(made.label, made.score)
+    assert found.pooled_roc_auc.method.startswith("probabilities of all folds pooled, DeLong")
     np.testing.assert_array_equal(found.decision.model, decision_curve(*given).model)
     tested, sets = conformal_folds(scores, 0.1)
     assert found.conformal == conformal_coverage(tested.label, sets, tested.patient_id)

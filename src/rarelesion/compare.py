@@ -142,14 +142,16 @@ def independent_difference(a: Estimate, b: Estimate, confidence: float, test: st
 
 def paired_difference(a: Scores, b: Scores, confidence: float = 0.95) -> Difference:
     """The difference of two ROC-AUC on the test cases that both recipes scored; see `compare_roc_auc`."""
+    rows = max(int((scores.part == "test").sum()) for scores in (a, b))
     a, b = common_rows(a, b)
     folds, other = usable_folds(a), usable_folds(b)
+    both = f" on the {np.unique(a.case_id).size} cases that both scored" if a.case_id.size < rows else ""
     (value_a, influence_a), (value_b, influence_b) = auc_influence(folds), auc_influence(other)
     variance = patient_variance(folds.rows, influence_a - influence_b)
     if variance > NO_VARIANCE:
         error = float(np.sqrt(variance))
-        return Difference(value_a - value_b, error, error, f"{folds.note}paired DeLong")
-    test = f"{folds.note}score intervals combined as if independent, as DeLong's variance is zero"
+        return Difference(value_a - value_b, error, error, f"{folds.note}paired DeLong{both}")
+    test = f"{folds.note}score intervals combined as if independent{both}, as DeLong's variance is zero"
     return independent_difference(roc_auc_estimate(a, confidence), roc_auc_estimate(b, confidence), confidence, test)
 
 

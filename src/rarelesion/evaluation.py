@@ -1,19 +1,26 @@
 """From scores to everything that is reported about them: one row a recipe, and the comparisons between recipes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rarelesion.baselines import baseline_scores
-from rarelesion.compare import benjamini_hochberg, common_rows, compare_roc_auc, holm
+from rarelesion.comparisons import (
+    ADJUSTMENTS,
+    against_readers,
+    check_margin,
+    compare_areas,
+    compare_decisions,
+    judge_margin,
+    reference_of,
+)
 from rarelesion.errors import InputError, Problem
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
-from rarelesion.noninferiority import NonInferiority, non_inferior_roc_auc
-from rarelesion.operating import operating_point, tuned_calls
-from rarelesion.paired import compare_sensitivity, compare_specificity
-from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
+from rarelesion.noninferiority import NonInferiority
+from rarelesion.operating import operating_point
+from rarelesion.recipes import READER_PREFIX, row_order
 from rarelesion.remarks import Context, remarks
 from rarelesion.settings import StatisticsSettings
 from rarelesion.subgroups import subgroup_results
@@ -32,11 +39,6 @@ USUAL_BASELINES = ("age", "sex", "lesion_mm", "scanner", "field_strength_t", "si
 """Columns that are set beside the networks without being asked for, where the table of cases has them."""
 CaseTable = Sequence[Mapping[str, str]]
 """The table of cases: one row a case, text by column, among them `case_id` and `label` (benign or malignant)."""
-ADJUSTMENTS: dict[str, tuple[str, Callable[[Sequence[float]], tuple[float, ...]]]] = {
-    "holm": ("Holm", holm),
-    "benjamini-hochberg": ("Benjamini and Hochberg", benjamini_hochberg),
-}
-"""Setting -> after whom p-values are adjusted over all comparisons, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,76 +83,6 @@ def _result(scores: Scores, settings: StatisticsSettings, seed: int) -> RecipeRe
     )
 
 
-def _reference(names: Sequence[str], wanted: str) -> str:
-    """The recipe all others are compared with: the one asked for, else the lead."""
-    if wanted and wanted not in names:
-        remedy = "Correct statistics.reference, or leave it empty."
-        raise InputError(Problem("statistics.reference", "no such recipe", repr(wanted), ", ".join(names), remedy))
-    return wanted or lead_recipe(names) or names[0]
-
-
-def _pairs(names: Sequence[str], reference: str) -> list[tuple[str, str]]:
-    """The reference against all others, then every trained recipe against every reader, each pair once."""
-    readers = [name for name in names if name.startswith(READER_PREFIX)]
-    trained = [name for name in names if name not in readers]
-    pairs = [(reference, name) for name in names if name != reference]
-    pairs += [(name, reader) for reader in readers for name in trained if reference not in (name, reader)]
-    return pairs
-
-
-def _comparisons(recipes: Sequence[Scores], settings: StatisticsSettings) -> tuple[Comparison, ...]:
-    by_name = {scores.recipe: scores for scores in recipes}
-    pairs = _pairs(list(by_name), _reference(list(by_name), settings.reference))
-    found = [compare_roc_auc(by_name[a], by_name[b], settings.confidence) for a, b in pairs]
-    return _adjusted(found, settings)
-
-
-def _adjusted(found: Sequence[Comparison], settings: StatisticsSettings) -> tuple[Comparison, ...]:
-    _, adjust = ADJUSTMENTS[settings.adjust]
-    adjusted = adjust([comparison.p for comparison in found])
-    return tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True))
-
-
-def _against_readers(recipes: Sequence[Scores], reference: str) -> list[tuple[Scores, Scores]]:
-    """The reference against each reader; where it is a reader itself, every trained recipe against it."""
-    readers = [scores for scores in recipes if scores.recipe.startswith(READER_PREFIX)]
-    trained = [scores for scores in recipes if scores not in readers]
-    if reference.startswith(READER_PREFIX):
-        readers = [scores for scores in readers if scores.recipe == reference]
-    else:
-        trained = [scores for scores in trained if scores.recipe == reference]
-    return [(one, reader) for one in trained for reader in readers]
-
-
-def _decisions(
-    pairs: Sequence[tuple[Scores, Scores]], tuned: Mapping[str, OperatingPoint | None], settings: StatisticsSettings
-) -> tuple[Comparison, ...]:
-    """Sensitivity and specificity compared, each recipe calling at its own tuned thresholds."""
-    measures = {"sensitivity": compare_sensitivity, "specificity": compare_specificity}
-    found = []
-    for one, reader in pairs:
-        if tuned[one.recipe] is None or tuned[reader.recipe] is None:
-            continue
-        a, b = common_rows(*(_as_called(scores, settings.threshold) for scores in (one, reader)))
-        for name, compare in measures.items():
-            if np.unique(a.label).size == 2:
-                comparison = compare(a.label, a.score, b.score, a.patient_id, settings.confidence)
-                found.append(replace(comparison, a=a.recipe, b=b.recipe, measure=name))
-    return _adjusted(found, settings)
-
-
-def _as_called(scores: Scores, rule: str) -> Scores:
-    """The test cases with their calls at the tuned thresholds, 0 or 1, for scores."""
-    rows, called, _ = tuned_calls(scores, "tune", rule)
-    return replace(rows, score=called.astype(np.float64))
-
-
-def _noninferiority(pairs: Sequence[tuple[Scores, Scores]], settings: StatisticsSettings) -> tuple[NonInferiority, ...]:
-    if settings.margin is None:
-        return ()
-    return tuple(non_inferior_roc_auc(one, reader, settings.margin, settings.confidence) for one, reader in pairs)
-
-
 def _usefulness(recipes: Sequence[Scores], settings: StatisticsSettings) -> Iterator[tuple[str, Usefulness]]:
     for scores in recipes:
         if (scores.part == "tune").any():
@@ -181,9 +113,9 @@ def evaluate(
     names = [scores.recipe for scores in ordered]
     if not names or len(set(names)) < len(names):
         raise InputError(Problem("scores", "recipes must be named once each", ", ".join(names) or "none"))
-    reference = _reference(names, settings.reference)  # before seconds are spent on the rest
-    pairs = _against_readers(ordered, reference)
-    _check_margin(settings, pairs)
+    reference = reference_of(names, settings.reference)  # before seconds are spent on the rest
+    pairs = against_readers(ordered, reference)
+    check_margin(settings, pairs)
     _check_columns(settings, cases)
     results = tuple(_result(scores, settings, seed) for scores in ordered)
     trained = [scores for scores in ordered if not scores.recipe.startswith(READER_PREFIX)]
@@ -211,21 +143,14 @@ def evaluate(
     }
     return Evaluation(
         results=results,
-        comparisons=_comparisons(ordered, settings),
+        comparisons=compare_areas(ordered, settings),
         remarks=said,
         subgroups=_subgroups(ordered, settings, cases, seed),
-        decisions=_decisions(pairs, {result.recipe: result.tuned for result in results}, settings),
-        noninferiority=_noninferiority(pairs, settings),
+        decisions=compare_decisions(pairs, {result.recipe: result.tuned for result in results}, settings),
+        noninferiority=judge_margin(pairs, settings),
         usefulness=useful,
         adjustment=ADJUSTMENTS[settings.adjust][0],
     )
-
-
-def _check_margin(settings: StatisticsSettings, pairs: Sequence[tuple[Scores, Scores]]) -> None:
-    if settings.margin is not None and not pairs:
-        remedy = f"Add rows of a reader, their recipe written {READER_PREFIX}NAME, or leave the margin out."
-        where = "statistics.margin"
-        raise InputError(Problem(where, "there is no reader to be compared with", f"{settings.margin:g}", "", remedy))
 
 
 def _column(cases: CaseTable, name: str) -> dict[str, str]:
@@ -297,6 +222,7 @@ def _useful(found: Usefulness) -> dict[str, Any]:
         "slope": asdict(found.slope) if found.slope else None,
         "brier": asdict(found.brier),
         "skill": asdict(found.skill),
+        "pooled_roc_auc": asdict(found.pooled_roc_auc),
         "helps": found.helps,
         "shown_to_help": found.shown_to_help,
         "conformal": {**asdict(found.conformal), "alpha": found.conformal_alpha, "note": found.conformal_note},

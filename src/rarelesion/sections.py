@@ -66,13 +66,14 @@ def noninferiority_markdown(evaluation: Evaluation) -> str:
 
 
 STEEPEST = 10
-PROBABILITY_HEADINGS = ("Brier skill", "Slope", "Shift", "Worth acting on")
+PROBABILITY_HEADINGS = ("ROC-AUC, pooled", "Brier skill", "Slope", "Shift", "Worth acting on")
 UNSURE_HEADINGS = ("Unsure", "Wrong, benign", "Wrong, malignant")
 
 
 def probability_cells(found: Usefulness) -> list[str]:
     """The columns `PROBABILITY_HEADINGS` of one row."""
     return [
+        format_estimate(found.pooled_roc_auc),
         format_estimate(found.skill, between=" to "),
         _slope(found.slope) if found.slope else "–",
         format_estimate(found.in_the_large, between=" to "),
@@ -106,10 +107,11 @@ def probability_note(evaluation: Evaluation) -> str:
     share = stated_prevalence(evaluation)
     where = "in this cohort" if share is None else f"where {100 * share:g} % are malignant"
     return (
-        "Scores turned into probabilities on the tuning cases, judged on the test cases. Brier skill: 1 is perfect, 0 "
-        "no better than knowing how many are malignant. Slope: below 1 the probabilities are too extreme. Shift: above "
-        f"0 they are too low. Worth acting on: the threshold probabilities at which, {where}, acting on it does more "
-        "good than treating all or none; shown: where even the lower end of its interval does."
+        "Scores turned into probabilities on the tuning cases, judged on the test cases of all folds together, as "
+        "scores themselves may not be. Brier skill: 1 is perfect, 0 no better than knowing how many are malignant. "
+        "Slope: below 1 the probabilities are too extreme. Shift: above 0 they are too low. Worth acting on: the "
+        f"threshold probabilities at which, {where}, acting on it does more good than treating all or none; shown: "
+        "where even the lower end of its interval does."
     )
 
 

@@ -1,6 +1,6 @@
 """What a recipe's scores are good for on the test cases: as probabilities, to act on, and to say "unsure"."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from rarelesion.calibration import at_prevalence, calibrate_folds, tuning_of_fol
 from rarelesion.conformal import ConformalCoverage, conformal_coverage, conformal_folds
 from rarelesion.decision import DecisionCurve, decision_curve
 from rarelesion.errors import InputError
+from rarelesion.intervals import roc_auc_estimate
 from rarelesion.miscalibration import (
     ReliabilityCurve,
     brier_score,
@@ -32,6 +33,8 @@ class Usefulness:
     brier: Estimate
     skill: Estimate
     """The share of the Brier score of knowing the prevalence alone that is saved; 0 is no help."""
+    pooled_roc_auc: Estimate
+    """Of the probabilities of all folds as if they were one network's, which only calibrated ones may be taken for."""
     reliability: ReliabilityCurve
     decision: DecisionCurve
     conformal: ConformalCoverage
@@ -82,12 +85,19 @@ def usefulness(scores: Scores, settings: StatisticsSettings) -> Usefulness:
         slope=_slope(rows, settings.confidence),
         brier=brier_score(*given),
         skill=brier_skill(*given),
+        pooled_roc_auc=_pooled_roc_auc(rows, settings.confidence),
         reliability=reliability_curve(*given),
         decision=_decision(scores, rows, settings),
         conformal=conformal_coverage(tested.label, sets, tested.patient_id, settings.confidence),
         conformal_alpha=settings.conformal_alpha,
         conformal_note=sets.note,
     )
+
+
+def _pooled_roc_auc(rows: Scores, confidence: float) -> Estimate:
+    pooled = replace(rows, fold=np.zeros_like(rows.fold))
+    found = roc_auc_estimate(pooled, confidence)
+    return replace(found, method=f"probabilities of all folds pooled, {found.method}")
 
 
 def _slope(rows: Scores, confidence: float) -> Estimate | None:
