@@ -208,7 +208,7 @@ def test_arrays_become_rows():
     scores = as_scores("net", [1, 2, 3], [0, 1, 1], [0.1, 0.3, 0.2], patients=["p", "q", "q"])
     assert scores.patient_id.tolist() == ["p", "q", "q"]
     assert set(scores.part) == {"test"}
-    assert as_scores("net", [1, 2, 3], [0, 1, 1], [0.1, 0.3, 0.2]).patient_id.tolist() == ["1", "2", "3"]
+    assert as_scores("net", [1, 2, 3], [0, 1, 1], [0.1, 0.3, 0.2]).patient_id.tolist() == [1, 2, 3]
     assert roc_auc_estimate(scores).value == 1.0
 
 

@@ -100,7 +100,7 @@ def test_small_test_sets_flatter_the_pr_auc(folds, light):
     place = np.concatenate([np.arange(160), np.arange(60)])
     remark = said(rows(160, 60, fold=place % folds))["RL209"]
     assert remark.light == light
-    assert remark.fact.startswith(f"{60 / folds:.3g} malignant patients a test set")
+    assert remark.fact.startswith(f"{60 / folds:.1f} malignant patients a test set")
 
 
 def test_folds_say_what_networks_trained_anew_would_reach():

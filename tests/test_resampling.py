@@ -50,6 +50,6 @@ def test_the_influence_gives_the_spread_that_draws_show():
 
 def test_a_large_cohort_gets_fewer_draws():
     assert affordable_draws(640, 2000) == 2000
-    assert affordable_draws(1_000_000, 2000) == 400
+    assert affordable_draws(500_000, 2000) == 200
     assert affordable_draws(100_000_000, 2000) == 99
     assert affordable_draws(100_000_000, 50) == 50

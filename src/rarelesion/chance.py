@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from rarelesion.folds import Array, Folds, usable_folds
-from rarelesion.types import Ints, Scores
+from rarelesion.types import Ids, Ints, Scores
 
 BLOCK = 1_000_000
 """Labels handed out at a time: memory stays the same for any number of permutations."""
@@ -38,7 +38,7 @@ def _strata(rows: Scores, first: NDArray[np.intp]) -> Ints:
     return rows.fold[first] if np.unique(rows.repeat).size == 1 else np.zeros(first.size, dtype=np.int64)
 
 
-def _shuffled(label: Ints, patient_id: NDArray[np.str_], stratum: Ints, permutations: int, seed: int) -> Iterator[Ints]:
+def _shuffled(label: Ints, patient_id: Ids, stratum: Ints, permutations: int, seed: int) -> Iterator[Ints]:
     """Blocks (b, n) of labels of the cases, exchanged between patients of equal size in the same stratum."""
     rng = np.random.default_rng(seed)
     patient = np.unique(patient_id, return_inverse=True)[1]

@@ -13,7 +13,7 @@ from rarelesion.folds import NO_VARIANCE, auc_influence, patient_variance, usabl
 from rarelesion.intervals import roc_auc_estimate
 from rarelesion.metrics import check_scores
 from rarelesion.proportions import normal_quantile
-from rarelesion.types import Comparison, Estimate, Scores
+from rarelesion.types import Comparison, Estimate, Ids, Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def as_scores(
     Raises InputError for arrays of other lengths, one class only, a score that is not finite, a case that comes twice.
     """
     malignant, score = check_scores(labels, scores, recipe)
-    n, case = score.size, np.asarray(cases).ravel().astype(str)
-    patient = case if patients is None else np.asarray(patients).ravel().astype(str)
+    n, case = score.size, _ids(cases)
+    patient = case if patients is None else _ids(patients)
     fold, repeat = (np.zeros(n, np.int64) if given is None else np.asarray(given).ravel() for given in (folds, repeats))
     columns = {"cases": case, "patients": patient, "folds": fold, "repeats": repeat}
     problems = [
@@ -83,19 +83,25 @@ def as_scores(
         if column.size != n
     ]
     if not problems:
-        pairs, times = np.unique(np.stack([repeat.astype(str), case]), axis=1, return_counts=True)
+        _, first, times = np.unique(_pair_codes(repeat, case), return_index=True, return_counts=True)
         if times.max() > 1:
-            found = f"{times[times > 1][0]} rows of case {pairs[1, times > 1][0]}"
+            found = f"{times[times > 1][0]} rows of case {case[first[times > 1][0]]}"
             problems = [Problem(recipe, "a case comes twice", found, "one row for a case in each repeat")]
     if problems:
         raise InputError(problems)
     return Scores(recipe, repeat, fold, np.full(n, "test"), case, patient, malignant.astype(np.int64), score)
 
 
-def _keys(scores: Scores, *names: str) -> NDArray[np.str_]:
-    """One text a row, equal where the named columns are equal."""
-    columns = [getattr(scores, name).tolist() for name in names]
-    return np.array(["\x1f".join(map(str, row)) for row in zip(*columns, strict=True)])
+def _ids(values: ArrayLike) -> Ids:
+    """Ids (n,) as text, whole numbers as they are: those of millions of cases would fill the memory as text."""
+    ids = np.asarray(values).ravel()
+    return ids if ids.dtype.kind in "iu" else ids.astype(str)
+
+
+def _pair_codes(repeat: NDArray[np.integer], case: Ids) -> NDArray[np.int64]:
+    """One number a row, equal where repeat and case are."""
+    columns = [np.unique(column, return_inverse=True)[1].astype(np.int64) for column in (repeat, case)]
+    return columns[0] * case.size + columns[1]
 
 
 def _take(scores: Scores, rows: NDArray[np.intp]) -> Scores:
@@ -106,7 +112,9 @@ def common_rows(a: Scores, b: Scores) -> tuple[Scores, Scores]:
     """The test rows that both recipes have, in the same order."""
     a, b = (scores.where(scores.part == "test") for scores in (a, b))
     where = f"{a.recipe} against {b.recipe}"
-    _, in_a, in_b = np.intersect1d(_keys(a, "repeat", "case_id"), _keys(b, "repeat", "case_id"), return_indices=True)
+    repeat, case = (np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("repeat", "case_id"))
+    codes = _pair_codes(repeat, case)
+    _, in_a, in_b = np.intersect1d(codes[: a.score.size], codes[a.score.size :], return_indices=True)
     if not in_a.size:
         found = f"{np.unique(a.case_id).size} and {np.unique(b.case_id).size} test cases, none in common"
         raise InputError(Problem(where, "no common test cases", found, "two recipes tested on the same cases"))

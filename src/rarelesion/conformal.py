@@ -10,10 +10,9 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.metrics import check_scores
 from rarelesion.patients import effective_cases, patient_numbers
 from rarelesion.proportions import proportion_interval
-from rarelesion.types import Estimate, Scores
+from rarelesion.types import Estimate, Ids, Scores
 
 Array = NDArray[np.float64]
-Ids = NDArray[np.intp] | NDArray[np.str_]
 ROUNDING = 1e-12
 """How far alpha times a count may miss it."""
 

@@ -11,12 +11,10 @@ from rarelesion.patients import effective_cases
 from rarelesion.predictive import operating_point_of
 from rarelesion.proportions import proportion_interval
 from rarelesion.thresholds import choose_threshold, parse_rule
-from rarelesion.types import Estimate, OperatingPoint, Scores
+from rarelesion.types import Estimate, Ids, OperatingPoint, Scores
 
 
-def _case_proportion(
-    right: Array, case_id: NDArray[np.str_], patient_id: NDArray[np.str_], note: str, confidence: float
-) -> Estimate:
+def _case_proportion(right: Array, case_id: Ids, patient_id: Ids, note: str, confidence: float) -> Estimate:
     """The share of cases judged right, averaged over repeats, with Wilson's interval on what the patients are worth.
 
     Lesions of one patient count as fewer by their design effect (Rao & Scott 1992, doi:10.2307/2532311).

@@ -161,13 +161,15 @@ def _chance(scores: Scores, result: RecipeResult, context: Context) -> Remark:
     smallest = 1 / (permutations + 1)
     fact = f"permutation p {'<' if p <= smallest else '='} {max(p, smallest):.2g}"
     times = max(1, round(1000 * p))
-    often = "less than once" if p <= smallest else "about once" if times == 1 else f"about {times} times"
+    often = "about once in 1000" if times == 1 else f"about {times} times in 1000"
+    if p <= smallest:
+        often = f"less than once in {min(1000, permutations)}"
     tail = {
         "green": "",
         "amber": " That is not rare among the many rows one looks at.",
         "red": " It is not shown to be better than chance.",
     }
-    return Remark("RL204", light, fact, f"Labels handed out at random do as well {often} in 1000.{tail[light]}")
+    return Remark("RL204", light, fact, f"Labels handed out at random do as well {often}.{tail[light]}")
 
 
 def _optimism_of_one_part(folds: Folds, context: Context) -> Remark:
@@ -280,4 +282,4 @@ def _small_sets(folds: Folds) -> Remark:
         "red": "With so few the PR-AUC of a test set lies well above that of all patients, by up to about .1.",
     }
     sets = "test set" if len(counts) == 1 else "test set on average"
-    return Remark("RL209", light, f"{few:.3g} malignant patients a {sets}", meaning[light])
+    return Remark("RL209", light, f"{few:.{0 if few >= 100 else 1}f} malignant patients a {sets}", meaning[light])

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rarelesion.types import Ints
+from rarelesion.types import Ids, Ints
 
 Array = NDArray[np.float64]
-MOST_DRAWN, FEWEST_DRAWS = 400_000_000, 99
+MOST_DRAWN, FEWEST_DRAWS = 100_000_000, 99
 """Cases drawn in all, and draws all the same."""
 
 
@@ -63,7 +63,7 @@ def affordable_draws(cases: int, wanted: int) -> int:
     return min(wanted, max(FEWEST_DRAWS, MOST_DRAWN // cases))
 
 
-def patient_draws(label: Ints, patient_id: NDArray[np.str_], resamples: int, seed: int) -> Iterator[Array]:
+def patient_draws(label: Ints, patient_id: Ids, resamples: int, seed: int) -> Iterator[Array]:
     """How often each row occurs when patients are drawn with replacement, within those with and without malignancy.
 
     Labels and patients are (n,). Blocks (b, n) of some resamples each, so that memory stays small. Patients are drawn

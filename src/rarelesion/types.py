@@ -15,6 +15,7 @@ CLASSES = ("benign", "malignant", "texture")
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
+Ids = NDArray[np.str_] | NDArray[np.integer]
 
 
 def _freeze_arrays(instance: object) -> None:
@@ -178,8 +179,8 @@ class Scores:
     fold: Ints
     part: NDArray[np.str_]
     """tune or test."""
-    case_id: NDArray[np.str_]
-    patient_id: NDArray[np.str_]
+    case_id: Ids
+    patient_id: Ids
     label: Ints
     """0 benign, 1 malignant."""
     score: NDArray[np.float64]
