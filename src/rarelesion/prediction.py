@@ -331,16 +331,16 @@ def prediction_text(prediction: Prediction) -> str:
     percentiles = [reading.percentile for reading in readings]
     spread = f" ({min(percentiles):.0f} to {max(percentiles):.0f} % by network)" if len(readings) > 1 else ""
     low, high = (end(reading.probability for reading in readings) for end in (min, max))
-    chances = f" ({low:.0%} to {high:.0%} by network)" if len(readings) > 1 else ""
+    chances = f" ({100 * low:.0f} to {100 * high:.0f} % by network)" if len(readings) > 1 else ""
     share = "it is as common as in the study"
     if prediction.prevalence is not None:
-        share = f"{prediction.prevalence:.1%} of the lesions are malignant"
+        share = f"{100 * prediction.prevalence:.3g} % of the lesions are malignant"
     lines = [
         f"{prediction.case_id}: {prediction.decision}{', but unsure' if prediction.unsure else ''}",
         *_warnings(prediction),
         f"  {_votes(prediction)} at the threshold chosen on its tuning cases.",
         f"  {_remaining(prediction)}",
-        f"  Probability of malignancy {prediction.probability:.0%}{chances}, if {share}.",
+        f"  Probability of malignancy {100 * prediction.probability:.0f} %{chances}, if {share}.",
         f"  More suspicious than {prediction.percentile:.0f} % of the benign cases learnt from{spread}.",
         "  Looks most like " + ", ".join(map(_neighbour_text, prediction.neighbours)) + ".",
         "  network       score  threshold  percentile  malignant",
@@ -362,7 +362,7 @@ def _votes(prediction: Prediction) -> str:
 
 def _remaining(prediction: Prediction) -> str:
     """What is left of the two answers at the rate of mistakes that was allowed."""
-    allowed = f"at {prediction.conformal_alpha:.0%} mistakes in each class"
+    allowed = f"at {100 * prediction.conformal_alpha:.0f} % mistakes in each class"
     if not prediction.possible:
         return f"Both answers are ruled out {allowed}: it is like neither class, look at it."
     if len(prediction.possible) == 1:
