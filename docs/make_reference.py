@@ -28,6 +28,7 @@ from rarelesion.backbones import BACKBONES
 from rarelesion.checks import CODES
 from rarelesion.cli import app
 from rarelesion.config import flat_settings
+from rarelesion.contrasts import CONTRASTS
 from rarelesion.detectors import DETECTORS
 from rarelesion.images import FORMATS
 from rarelesion.metrics import METRICS
@@ -375,8 +376,9 @@ def recipes_page() -> Iterator[str]:
     head = ("name", "what it is", "length of the embedding", "weights", "layers as Keras counts them")
     yield table(head, list(backbone_rows()))
     yield "## Detectors\n"
-    yield "Fitted on the benign training cases only; higher is more suspicious.\n"
-    yield table(("name", "what it measures"), [(code(name), first_sentence(fit)) for name, fit in DETECTORS.items()])
+    for title, kind in (("Fitted on the benign training cases only", DETECTORS), ("Fitted on both classes", CONTRASTS)):
+        yield f"{title}; higher is more suspicious.\n"
+        yield table(("name", "what it measures"), [(code(name), first_sentence(fit)) for name, fit in kind.items()])
     yield "## Textures\n"
     yield f"By default {len(TEXTURES)} materials are drawn; photographs (`textures.source`) may take their place.\n"
     names = [code(name) for name in TEXTURES]

@@ -14,11 +14,11 @@ LAYERS = {
     "front": {"__init__"},
     "L0": {"types", "errors", "settings", "recipes", "paper"},
     "science": {
-        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "scoring", "metrics", "folds",
-        "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds", "predictive",
-        "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated", "noninferiority",
-        "agreement", "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision", "conformal",
-        "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
+        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "scoring", "metrics",
+        "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
+        "predictive", "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated",
+        "noninferiority", "agreement", "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision",
+        "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
     },
     "networks": {
         "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",

@@ -36,6 +36,7 @@ RANGES = {
     "detectors.lof_neighbours": "[1, 1000]",
     "detectors.ocsvm_nu": "(0, 1]",
     "detectors.knn_neighbours": "[1, 1000]",
+    "detectors.contrast_neighbours": "[1, 1000]",
     "cvae.latent": "[1, 4096]",
     "cvae.max_epochs": "[1, 100000]",
     "cvae.learning_rate": "(0, 1]",

@@ -72,16 +72,17 @@ def fit_detector(name: str, normal: Floats, settings: DetectorSettings) -> Score
     The scoring function takes (m, dim) and returns (m,) float64, higher = more suspicious.
     Raises InputError where fewer than two distinct benign cases are left, or an embedding is not finite.
     """
-    normal = _checked(normal)
+    normal = check_vectors(normal)
     if len(np.unique(normal, axis=0)) < 2:
         raise InputError(
             Problem(f"detector {name}", "too few benign training cases", f"{len(normal)}", "2 or more that differ")
         )
     score = DETECTORS[name](normal, settings)
-    return lambda vectors: np.asarray(score(_checked(vectors)), dtype=np.float64)
+    return lambda vectors: np.asarray(score(check_vectors(vectors)), dtype=np.float64)
 
 
-def _checked(vectors: Floats) -> NDArray[np.float64]:
+def check_vectors(vectors: Floats) -> NDArray[np.float64]:
+    """Embeddings (n, dim) as float64, or an InputError where a value is not finite."""
     vectors = np.asarray(vectors, dtype=np.float64)
     if not np.isfinite(vectors).all():
         raise InputError(

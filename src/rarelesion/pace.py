@@ -14,7 +14,7 @@ import numpy as np
 
 from rarelesion import cvae, training
 from rarelesion.backbones import BACKBONES
-from rarelesion.detectors import fit_detector
+from rarelesion.contrasts import fit_embedding_scorer
 from rarelesion.epochs import Watch
 from rarelesion.fitting import is_to_be_taught, texture_lesson
 from rarelesion.pretraining import BATCH, STATISTICS_BATCHES, pretrain
@@ -177,5 +177,6 @@ def measure_teaching(name: str, settings: Settings) -> float:
 
 def measure_detector(name: str, n_train: int, n_cases: int, settings: DetectorSettings) -> float:
     """Seconds in which a detector learns `n_train` benign cases and scores `n_cases`, on made-up embeddings."""
-    vectors = np.random.default_rng(0).random((n_train + n_cases, DETECTOR_WIDTH), dtype=np.float32)
-    return _seconds(lambda: fit_detector(name, vectors[:n_train], settings)(vectors[n_train:]))
+    vectors = np.random.default_rng(0).random((2 * n_train + n_cases, DETECTOR_WIDTH), dtype=np.float32)
+    benign, malignant, cases = np.split(vectors, [n_train, 2 * n_train])  # as many malignant at the most
+    return _seconds(lambda: fit_embedding_scorer(name, benign, malignant, settings)(cases))

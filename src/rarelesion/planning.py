@@ -7,7 +7,7 @@ from heapq import heapreplace
 from typing import Protocol
 
 from rarelesion.backbones import BACKBONES
-from rarelesion.detectors import DETECTORS
+from rarelesion.contrasts import SCORERS
 from rarelesion.errors import InputError
 from rarelesion.fitting import NetworkJob, network_jobs
 from rarelesion.pace import Pace
@@ -94,7 +94,7 @@ def parse_recipes(settings: Settings) -> tuple[Recipe, ...]:
     recipes, problems = [], []
     for name in dict.fromkeys(settings.recipes or PAPER_RECIPES):
         try:
-            recipes.append(parse_recipe(name, tuple(BACKBONES), tuple(DETECTORS)))
+            recipes.append(parse_recipe(name, tuple(BACKBONES), SCORERS))
         except InputError as error:
             problems += error.problems
     if problems:

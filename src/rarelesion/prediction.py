@@ -16,7 +16,7 @@ from rarelesion.calibration import at_prevalence, fit_platt
 from rarelesion.cohort import make_case, read_new_cases
 from rarelesion.config import read_settings
 from rarelesion.conformal import conformal_sets, fit_conformal
-from rarelesion.detectors import DETECTORS
+from rarelesion.contrasts import SCORERS
 from rarelesion.errors import InputError, Problem
 from rarelesion.fitting import NetworkJob, made_anew, network_jobs, restore_classifier, restore_cvae
 from rarelesion.patches import load_patches
@@ -183,7 +183,7 @@ def _recipe(settings: Settings, name: str | None) -> Recipe:
     if name is not None and name not in settings.recipes:
         raise InputError(Problem("--recipe", "is not in this run", repr(name), "one of " + ", ".join(settings.recipes)))
     chosen = name or (lead_recipe(settings.recipes) or settings.recipes[0])
-    return parse_recipe(chosen, tuple(BACKBONES), tuple(DETECTORS))
+    return parse_recipe(chosen, tuple(BACKBONES), SCORERS)
 
 
 def _embed(

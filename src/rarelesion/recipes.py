@@ -23,7 +23,7 @@ class Recipe:
     texture: bool
     l2: bool
     detector: str | None
-    """A key of `detectors.DETECTORS`, or None where the classifier's own output is the score."""
+    """A word of `contrasts.SCORERS`, or None where the classifier's own output is the score."""
 
     @property
     def network(self) -> str:

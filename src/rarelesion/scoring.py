@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rarelesion.detectors import fit_detector
+from rarelesion.contrasts import fit_embedding_scorer
 from rarelesion.recipes import Recipe
 from rarelesion.settings import DetectorSettings
 from rarelesion.types import Embeddings, Floats, Scores
@@ -17,13 +17,14 @@ CaseScorer = Callable[[Floats, Floats], NDArray[np.float64]]
 def fit_scorer(recipe: Recipe, embeddings: Embeddings, settings: DetectorSettings) -> CaseScorer:
     """How a recipe scores a case in one split.
 
-    A detector is fitted on the benign training cases. A classifier's score is the log-odds of malignant against
-    benign: it ranks as the probability of malignant among the two does, but never ties where that rounds to 1. The
-    CVAE's is its own anomaly score.
+    A detector is fitted on the benign training cases, a contrast on both classes. A classifier's score is the log-odds
+    of malignant against benign: it ranks as the probability of malignant among the two does, but never ties where that
+    rounds to 1. The CVAE's is its own anomaly score.
     """
     if recipe.detector is not None:
-        normal = embeddings.vectors[(embeddings.parts == "train") & (embeddings.labels == 0)]
-        score = fit_detector(recipe.detector, normal, settings)
+        learnt = embeddings.parts == "train"
+        benign, malignant = (embeddings.vectors[learnt & (embeddings.labels == label)] for label in (0, 1))
+        score = fit_embedding_scorer(recipe.detector, benign, malignant, settings)
         return lambda vectors, logits: score(vectors)
     if recipe.backbone == "cvae":
         return lambda vectors, logits: logits[:, 0].astype(np.float64)

@@ -79,12 +79,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """Anomaly detectors, fitted on the benign training cases only."""
+    """Anomaly detectors, fitted on the benign training cases only, and contrasts, fitted on both classes."""
 
     lof_neighbours: int = 5  # k of the local outlier factor, as in the paper
     ocsvm_nu: float = 0.1  # most benign training cases that may lie outside, as a share (paper silent)
     ocsvm_gamma: Literal["scale", "auto"] = "scale"  # width of the kernel (paper silent)
     knn_neighbours: int = 5  # benign cases to which the distance is averaged
+    contrast_neighbours: int = 20  # cases of each class that lofratio and knnratio look at
 
 
 @dataclass(frozen=True, slots=True)
