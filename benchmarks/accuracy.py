@@ -6,7 +6,7 @@
 trains MobileNet, +texture and +texture+l2 on ten draws of the paper's size (`profiles.py`, variant `fast`; goes on
 where it was stopped), scores the tuning cases by every detector and contrast on their embeddings, and prints ROC-AUC
 and PR-AUC, means over the draws, and the difference in ROC-AUC from the plain classifier of the same network. Draws of
-the same patients are no independent samples: patients are the unit of the intervals, and another cohort may differ more.
+the same patients are no independent samples: the intervals take patients as the unit, and know no other cohort.
 
 `--open-test` prints the same of the test cases for the recipes named, readers beside them (`--readers`), and counts it
 in OUT_FOLDER/looks.json.
