@@ -71,8 +71,13 @@ def main() -> None:
     names = arguments.backbones.split(",")
     if arguments.without:
         # Every means in turn for all backbones: what slows the machine for a minute then falls on one row.
-        rows = {means: {name: own(arguments, name, means)["ms"] for name in names} for means in WITHOUT}
-        print(json.dumps({"machine": machine(), "without": rows}, indent=1) if arguments.json else means_table(rows))
+        rows: dict[str, dict[str, float]] = {}
+        for means in WITHOUT:
+            rows[means] = {name: own(arguments, name, means)["ms"] for name in names}
+            if not arguments.json:
+                print("\n".join(means_lines(rows, means)), flush=True)
+        if arguments.json:
+            print(json.dumps({"machine": machine(), "without": rows}, indent=1))
         return
     result = {"machine": machine(), "peak_gflops": own(arguments, "-", "peak")}
     result["backbones"] = {name: measure(arguments, name) for name in names}
@@ -194,14 +199,12 @@ def train_without(name: str, what: str, images: int, epochs: int) -> dict[str, f
         return train(name, replace(TrainingSettings(), **settings), images, epochs)
 
 
-def means_table(rows: dict[str, dict[str, float]]) -> str:
-    """Milliseconds without each means, and how many times as long that is."""
+def means_lines(rows: dict[str, dict[str, float]], means: str) -> list[str]:
+    """Milliseconds without one means, and how many times as long that is; the first with the table's head."""
     whole = rows["nothing"]
-    lines = [f"| ms a training image without | {' | '.join(whole)} |", "| --- |" + " ---: |" * len(whole)]
-    for means, found in rows.items():
-        cells = " | ".join(f"{ms:.1f} ({ms / whole[name]:.2f} x)" for name, ms in found.items())
-        lines.append(f"| {means} | {cells} |")
-    return "\n".join(lines)
+    head = [f"| ms a training image without | {' | '.join(whole)} |", "| --- |" + " ---: |" * len(whole)]
+    cells = " | ".join(f"{ms:.1f} ({ms / whole[name]:.2f} x)" for name, ms in rows[means].items())
+    return [*(head if means == "nothing" else ()), f"| {means} | {cells} |"]
 
 
 def pair(name: str, images: int, epochs: int) -> dict[str, float]:
