@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss
 
 from rarelesion import miscalibration
 from rarelesion.errors import InputError
+from rarelesion.logistic import offset_interval
 from rarelesion.miscalibration import (
     brier_score,
     brier_skill,
@@ -42,6 +44,18 @@ def estimates_of(labels, probabilities, patients=None, confidence=0.95):
     ] + [line.intercept, line.slope]
 
 
+def test_too_extreme_probabilities_make_the_interval_of_the_shift_wider_not_too_short():
+    rng, held, plain = np.random.default_rng(0), 0, 0
+    for _ in range(200):
+        odds = rng.normal(-1.6, 1.5, 120)
+        label = (rng.random(120) < expit(odds)).astype(int)
+        found = calibration_in_the_large(label, expit(2 * odds))
+        held += found.low <= 0.748 <= found.high
+        low, high = offset_interval(2 * odds, label.astype(float), 0.95, 1.0)
+        plain += low <= 0.748 <= high
+    assert held / 200 > 0.92 > plain / 200
+
+
 def test_examples_in_the_docstrings_hold():
     assert doctest.testmod(miscalibration).failed == 0
 
@@ -50,9 +64,18 @@ def test_examples_in_the_docstrings_hold():
 def test_all_measures_agree_with_r(row):
     label, _, probability, patient = calibration_cases(row["dataset"])
     large, brier, skill, intercept, slope = estimates_of(label, probability, patient)
-    for name, found in (("intercept", intercept), ("slope", slope), ("large", large)):
+    for name, found in (("intercept", intercept), ("slope", slope)):
         expected = [float(row[name + end]) for end in ("", "_low", "_high")]
         assert numbers(found) == pytest.approx(expected, abs=1e-6), name
+    value, low, high = (float(row["large" + end]) for end in ("", "_low", "_high"))
+    assert large.value == pytest.approx(value, abs=1e-6)
+    share = expit(logit(np.clip(probability, 1e-6, 1 - 1e-6)) + value)
+    sums = np.bincount(np.unique(patient, return_inverse=True)[1], weights=label - share)
+    if np.sum(sums**2) <= np.sum(share * (1 - share)):  # no more spread than the probabilities imply
+        assert (large.low, large.high) == pytest.approx((low, high), abs=1e-6)
+    else:
+        assert large.low <= low + 1e-6
+        assert large.high >= high - 1e-6
     for name, found in (("brier", brier), ("skill", skill)):
         assert numbers(found) == pytest.approx([float(row[name + end]) for end in ("", "_low", "_high")], abs=1e-9)
     assert ("Firth" in slope.method) == (row["firth"] == "TRUE")

@@ -82,6 +82,13 @@ def _design_effect(influence: Array, patient: NDArray[np.intp]) -> float:
     return max(1.0, float(np.sum(np.bincount(patient, weights=influence) ** 2)) / alone)
 
 
+def _misfit(residual: Array, share: Array, patient: NDArray[np.intp]) -> float:
+    """The variance of the sum of residuals (n,) over patients, as a share of what the probabilities (n,) imply."""
+    implied = float(np.sum(share * (1 - share)))
+    found = float(np.sum(np.bincount(patient, weights=residual) ** 2))
+    return found / implied if implied > NO_VARIANCE else 1.0
+
+
 def _patients_note(patient: NDArray[np.intp]) -> str:
     patients = int(patient.max()) + 1
     return f", {patient.size} cases of {patients} patients" if patients < patient.size else ""
@@ -94,9 +101,10 @@ def calibration_in_the_large(
 
     `labels` (n,) 0 benign, 1 malignant; `probabilities` (n,) in 0..1; `patients` (n,) says which lesions belong
     together. 0 is perfect, above 0 the probabilities are too low on average. The interval is that of the likelihood,
-    over the design effect where patients have several lesions. Cox 1958, doi:10.1093/biomet/45.3-4.562; Van Calster
-    et al. 2019, doi:10.1186/s12916-019-1466-7. Raises InputError for one class or one patient only, numbers
-    that are no probabilities, or arrays of different lengths.
+    over the design effect where patients have several lesions. Too extreme probabilities would make it too short: where
+    more spread is found about the shifted ones than they imply, it is over that ratio. Cox 1958,
+    doi:10.1093/biomet/45.3-4.562; Van Calster et al. 2019, doi:10.1186/s12916-019-1466-7. Raises InputError for one
+    class or one patient only, numbers that are no probabilities, or arrays of different lengths.
 
     >>> round(calibration_in_the_large([0, 0, 0, 1], [0.5, 0.5, 0.5, 0.5]).value, 3)
     -1.099
@@ -106,8 +114,9 @@ def calibration_in_the_large(
     normal_quantile(confidence)
     offset, note = _log_odds(probability)
     value = fit_offset(offset, y)
-    effect = _design_effect(y - expit(offset + value), patient)
-    method = "likelihood interval" + _patients_note(patient) + note
+    share = expit(offset + value)
+    effect = max(_design_effect(y - share, patient), _misfit(y - share, share, patient))
+    method = "likelihood interval, over the spread found where that is more" + _patients_note(patient) + note
     return Estimate(value, *offset_interval(offset, y, confidence, effect), method)
 
 
