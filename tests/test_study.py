@@ -32,7 +32,8 @@ def test_a_run_holds_every_file_of_the_contract(finished_run):
         names = {path.name for path in (finished_run / "networks" / job).iterdir()}
         assert names == {"weights.safetensors", "history.csv"}
     figures = {path.stem for path in (finished_run / "figures").glob("*.png")}
-    assert figures == {"forest", "figure6", "pr_curves", "figure4", "patches", "training"}
+    use = {"reliability", "decision_curve"}
+    assert figures == {"forest", "figure6", "pr_curves", "figure4", "patches", "training", *use}
 
 
 def test_scores_hold_every_recipe_and_reader_on_the_same_test_cases(finished_run, quick_settings):
