@@ -1,6 +1,7 @@
 """The report: sentences that follow from the numbers by rule, and a page that stands alone."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -43,6 +44,16 @@ def content(**changes) -> ReportContent:
 def test_the_summary_is_about_the_reference_or_the_proposed_row():
     assert "VGG16 +texture +L2 +LOF reached" in render_report(content())
     assert "CVAE reached" in render_report(content(reference="cvae"))
+
+
+def test_how_sensitivity_and_how_specificity_were_made_is_said_apart():
+    evaluation = make_evaluation([make_scores("vgg16")])
+    result = evaluation.results[0]
+    spared = replace(result.youden.specificity, method="Wilson on 34 cases")
+    told = replace(result, youden=replace(result.youden, specificity=spared))
+    page = render_report(content(evaluation=replace(evaluation, results=(told,))))
+    assert "<li>Specificity: Wilson on 34 cases; made up.</li>" in page
+    assert "<li>Sensitivity: made up.</li>" in page
 
 
 class Page(HTMLParser):

@@ -279,7 +279,8 @@ def _methods(evaluation: Evaluation) -> Mapping[str, list[str]]:
     ways = {
         "ROC-AUC": [result.roc_auc.method for result in results],
         "PR-AUC": [result.pr_auc.method for result in results],
-        "Sensitivity and specificity": [point.sensitivity.method for point in points],
+        "Sensitivity": [point.sensitivity.method for point in points],
+        "Specificity": [point.specificity.method for point in points],
     }
     return {number: list(dict.fromkeys(methods)) for number, methods in ways.items()}
 
