@@ -23,7 +23,7 @@ from rarelesion.sections import (
     unsure_cells,
     unsure_note,
 )
-from rarelesion.tables import format_estimate, format_p, row_label, rule_note, stated_prevalence
+from rarelesion.tables import chance_note, format_estimate, format_p, row_label, rule_note, stated_prevalence
 from rarelesion.types import (
     Comparison,
     Estimate,
@@ -177,6 +177,7 @@ def render_report(content: ReportContent) -> str:
         useful=_useful_tables(content.evaluation),
         prevalence=stated_prevalence(content.evaluation),
         rule_note=rule_note(content.evaluation),
+        chance_note=chance_note(content.evaluation),
         all_lights=[_lights(recipe, said) for recipe, said in content.evaluation.remarks.items()],
         subgroups=[_subgroup_row(one) for one in content.evaluation.subgroups],
         subgroups_note=subgroups_note(content.evaluation),

@@ -150,7 +150,14 @@ def _cells(result: RecipeResult, predictive: bool) -> list[str]:
 def _caption(evaluation: Evaluation) -> str:
     sizes = {(result.n_benign, result.n_malignant) for result in evaluation.results}
     counts = " or ".join(f"{benign} benign and {malignant} malignant" for benign, malignant in sorted(sizes))
-    return f"Test cases: {counts}. {NOTE}{rule_note(evaluation)}"
+    return f"Test cases: {counts}. {chance_note(evaluation)} {NOTE}{rule_note(evaluation)}"
+
+
+def chance_note(evaluation: Evaluation) -> str:
+    """What a score that knows nothing would reach: the PR-AUC of chance is the share of malignant cases."""
+    sizes = [(result.n_malignant, result.n_malignant + result.n_benign) for result in evaluation.results]
+    shares = sorted({format_share(malignant / cases) for malignant, cases in sizes})
+    return f"By chance the ROC-AUC is .50 and the PR-AUC about {' or '.join(shares)}."
 
 
 def rule_note(evaluation: Evaluation) -> str:
