@@ -56,6 +56,7 @@ BACKBONE_NOTES = {
     "mobilenet": "The paper's (version 1): the quickest of the three",
     "resnet50": "The paper's (version 1)",
     "resnet50-conv4": "ResNet50 up to its fourth stage: a shorter embedding, less to compute",
+    "densenet169": "Not the paper's: narrow layers that each see all before them, so few weights for its depth",
     "tiny": "For trying things out and for tests; not for results",
 }
 TEXTURES_A_LINE = 8

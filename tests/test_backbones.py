@@ -8,17 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarelesion.backbones import (
-    BACKBONES,
-    PREPROCESSING,
-    Backbone,
-    BatchNorm,
-    freeze_first,
-    set_batch_norm,
-    set_style,
-)
+from rarelesion.backbones import BACKBONES, freeze_first, set_batch_norm, set_style
+from rarelesion.layers import PREPROCESSING, Backbone, BatchNorm
 
-DIMS = {"vgg16": 512, "mobilenet": 1024, "resnet50": 2048, "resnet50-conv4": 1024, "tiny": 32}
+DIMS = {"vgg16": 512, "mobilenet": 1024, "resnet50": 2048, "resnet50-conv4": 1024, "densenet169": 1664, "tiny": 32}
 FIRST_TEN = {
     "vgg16": "input_1 block1_conv1 block1_conv2 block1_pool block2_conv1 block2_conv2 block2_pool "
     "block3_conv1 block3_conv2 block3_conv3",
@@ -26,9 +19,11 @@ FIRST_TEN = {
     "conv_pw_1 conv_pw_1_bn",
     "resnet50": "input_1 conv1_pad conv1_conv conv1_bn conv1_relu pool1_pad pool1_pool "
     "conv2_block1_1_conv conv2_block1_1_bn conv2_block1_1_relu",
+    "densenet169": "input_1 zero_padding2d conv1_conv conv1_bn conv1_relu zero_padding2d_1 pool1 "
+    "conv2_block1_0_bn conv2_block1_0_relu conv2_block1_1_conv",
 }
 RESIDUAL_BLOCK = "1_conv 1_bn 1_relu 2_conv 2_bn 2_relu 0_conv 3_conv 0_bn 3_bn add out"
-KERAS_PARAMETERS = {"vgg16": 14_714_688, "mobilenet": 3_228_864, "resnet50": 23_587_712}
+KERAS_PARAMETERS = {"vgg16": 14_714_688, "mobilenet": 3_228_864, "resnet50": 23_587_712, "densenet169": 12_642_880}
 """With the batch-normalisation statistics, without classifier, as Keras's `count_params()` says."""
 
 
@@ -138,6 +133,16 @@ def test_resnet_lists_a_projected_block_as_keras_does() -> None:
     assert len(names) == 175
     assert names[:143] == BACKBONES["resnet50-conv4"]().layer_names
     assert names[142] == "conv4_block6_out"
+
+
+def test_densenet_lists_its_blocks_and_transitions_as_keras_does() -> None:
+    names = BACKBONES["densenet169"]().layer_names
+    start = names.index("conv3_block12_0_bn")
+    parts = "0_bn 0_relu 1_conv 1_bn 1_relu 2_conv concat"
+    assert names[start : start + 7] == tuple(f"conv3_block12_{part}" for part in parts.split())
+    assert names[start + 7 : start + 11] == ("pool3_bn", "pool3_relu", "pool3_conv", "pool3_pool")
+    assert names[-3:] == ("conv5_block32_concat", "bn", "relu")
+    assert len(names) == 595
 
 
 @pytest.mark.parametrize("kind", PREPROCESSING)

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from rarelesion.backbones import BACKBONES, Backbone, BatchNorm, absorb_batch_norm, folded, freeze_first, set_batch_norm
+from rarelesion.backbones import (
+    BACKBONES,
+    Backbone,
+    BatchNorm,
+    absorb_batch_norm,
+    folded,
+    freeze_first,
+    normalised_convolutions,
+    set_batch_norm,
+)
 from rarelesion.execution import Executor
 
 
@@ -103,7 +112,8 @@ def test_a_backbone_that_absorbed_its_batch_norm_computes_what_it_did(name: str)
         before = backbone(pixels)
         absorb_batch_norm(backbone)
         torch.testing.assert_close(backbone(pixels), before, rtol=1e-3, atol=1e-4 * before.abs().max().item())
-    norms = [module for module in backbone.modules() if isinstance(module, BatchNorm)]
+    norms = [norm for _, norm in normalised_convolutions(backbone)]
+    assert {norm for norm in backbone.modules() if isinstance(norm, BatchNorm) and norm.absorbed} == set(norms)
     assert all(norm.absorbed and not norm.weight.requires_grad and norm.bias.requires_grad for norm in norms)
     assert not any(norm.training for norm in backbone.train().modules() if isinstance(norm, BatchNorm))
     again = BACKBONES[name]()

@@ -21,8 +21,8 @@ LAYERS = {
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
     },
     "networks": {
-        "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training", "pretraining",
-        "cvae",
+        "layers", "backbones", "convolutions", "execution", "epochs", "weights", "losses", "augment", "training",
+        "pretraining", "cvae",
     },
     "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
     "L2": {

@@ -112,6 +112,27 @@ def numpy_resnet(maps: Array, w: dict[str, Array], blocks: dict[int, int], torch
     return maps.mean((1, 2))
 
 
+def numpy_densenet(maps: Array, w: dict[str, Array], torchvision: bool = False) -> Array:
+    eps = 1e-5 if torchvision else 1.001e-5
+
+    def activate(maps: Array, norm: str) -> Array:
+        four = (w[f"{norm}/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance"))
+        return np.maximum(normalise(maps, *four, eps=eps), 0)
+
+    maps = activate(convolve((maps - TORCH_MEAN) / TORCH_DEVIATION, w["conv1_conv/kernel"], 2, (3, 3)), "conv1_bn")
+    maps = pool_max(maps, 3, 2, 1)
+    for stage, count in {2: 6, 3: 12, 4: 32, 5: 32}.items():
+        if stage > 2:
+            halved = convolve(activate(maps, f"pool{stage - 1}_bn"), w[f"pool{stage - 1}_conv/kernel"])
+            maps = _windows(halved, 2, 2, (0, 0)).mean((4, 5))
+        for block in range(1, count + 1):
+            name = f"conv{stage}_block{block}"
+            branch = convolve(activate(maps, f"{name}_0_bn"), w[f"{name}_1_conv/kernel"])
+            branch = convolve(activate(branch, f"{name}_1_bn"), w[f"{name}_2_conv/kernel"], 1, (1, 1))
+            maps = np.concatenate([maps, branch], axis=3)
+    return activate(maps, "bn").mean((1, 2))
+
+
 def numpy_vgg(maps: Array, w: dict[str, Array]) -> Array:
     for block, (count, _) in VGG_LAYERS.items():
         maps = maps if block == 1 else pool_max(maps, 2, 2)
@@ -195,6 +216,11 @@ def conv4_file(shared_data: Path) -> Path:
     return shared_data / "weights" / "resnet50_imagenet_conv1-conv4.h5"
 
 
+@pytest.fixture
+def densenet_file(shared_data: Path) -> Path:
+    return shared_data / "weights" / "densenet169_imagenet_notop.h5"
+
+
 def problem_of(name: str, path: Path) -> str:
     with pytest.raises(InputError) as caught:
         load_backbone(name, path)
@@ -215,6 +241,11 @@ class TestFeatures:
         maps = pictures(1, 50)
         expected = numpy_resnet(maps, read_keras(conv4_file), {2: 3, 3: 4, 4: 6})
         assert_same_features(features("resnet50-conv4", conv4_file, maps), expected)
+
+    def test_densenet_from_keras(self, densenet_file: Path) -> None:
+        maps = pictures(1, 64)
+        expected = numpy_densenet(maps, read_keras(densenet_file))
+        assert_same_features(features("densenet169", densenet_file, maps), expected)
 
     def test_vgg_from_keras(self, tmp_path: Path) -> None:
         path = write_keras(tmp_path / "vgg16.h5", random_vgg(), spelling="{layer}_{name}_1:0")
@@ -340,9 +371,9 @@ class TestKerasFiles:
         assert len(missing) == 20
         assert all(layer in text for layer in missing)
 
-    def test_a_network_that_is_not_offered(self, shared_data: Path) -> None:
-        text = problem_of("resnet50", shared_data / "weights" / "densenet169_imagenet_notop.h5")
-        assert "of a network that is not offered" in text
+    def test_a_network_that_is_not_offered(self, tmp_path: Path) -> None:
+        arrays = {f"dense_{i}/kernel": np.zeros((2, 2)) for i in range(3)}
+        assert "of a network that is not offered" in problem_of("resnet50", write_keras(tmp_path / "a.h5", arrays))
 
 
 class Bomb:

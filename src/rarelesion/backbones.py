@@ -5,149 +5,16 @@ A backbone is written as Keras lists it: one entry for every Keras layer, in Ker
 the network name by name, and the order cannot drift from what is computed, for it is what is computed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-Style = Literal["keras", "torchvision"]
+from rarelesion.layers import Add, Backbone, BatchNorm, Concatenate, ConvRelu, Layer, Preprocess, Style
+
 BatchNormMode = Literal["trained", "frozen"]
-
-KERAS_MOMENTUM = 0.01
-"""Share of the newest batch in the running statistics (Keras writes the complement, 0.99)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """What a family of weights expects as input: channel * scale - shift, on pixels in 0..1."""
-
-    reverse: bool
-    """Whether the channels go in as blue, green, red."""
-    scale: tuple[float, float, float]
-    shift: tuple[float, float, float]
-
-
-PREPROCESSING: dict[str, Preprocessing] = {
-    "caffe": Preprocessing(reverse=True, scale=(255.0, 255.0, 255.0), shift=(103.939, 116.779, 123.68)),
-    "tf": Preprocessing(reverse=False, scale=(2.0, 2.0, 2.0), shift=(1.0, 1.0, 1.0)),
-    "torch": Preprocessing(
-        reverse=False,
-        scale=(1 / 0.229, 1 / 0.224, 1 / 0.225),
-        shift=(0.485 / 0.229, 0.456 / 0.224, 0.406 / 0.225),
-    ),
-}
-
-
-class Preprocess(nn.Module):
-    """The input layer: patches in 0..1 to what the weights expect."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        chosen = PREPROCESSING[kind]
-        self.kind = kind
-        self.reverse = chosen.reverse
-        self.register_buffer("scale", torch.tensor(chosen.scale).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", torch.tensor(chosen.shift).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        ordered = pixels.flip(1) if self.reverse else pixels
-        return ordered * self.scale - self.shift
-
-
-class ConvRelu(nn.Conv2d):
-    """A convolution with its activation inside, as Keras's VGG has it."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.relu(super().forward(input), inplace=True)
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that can be held at its stored statistics, whatever `train()` is called on the network."""
-
-    def __init__(self, channels: int, eps: float) -> None:
-        super().__init__(channels, eps=eps, momentum=KERAS_MOMENTUM)
-        self.layer_frozen = False
-        self.statistics_frozen = False
-        self.absorbed = False
-
-    def train(self, mode: bool = True) -> "BatchNorm":
-        super().train(mode and not (self.layer_frozen or self.statistics_frozen))
-        return self
-
-    def forward(self, input: Tensor) -> Tensor:
-        # One value a channel has no spread to learn from (a batch of one whose map shrank to 1 x 1).
-        if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
-            return functional.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(input)
-
-
-class Add(nn.Module):
-    """The end of a residual block: shortcut plus branch."""
-
-    def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        return shortcut + branch
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One Keras layer: its name, what it does, and the layers it reads (none named: the one before it)."""
-
-    name: str
-    module: nn.Module
-    inputs: tuple[str, ...] = ()
-
-
-class Backbone(nn.Module):
-    """From patches (n, 3, h, w), RGB in 0..1, to embeddings (n, dim), float32: the mean of the last convolution."""
-
-    def __init__(self, name: str, dim: int, layers: list[Layer]) -> None:
-        super().__init__()
-        self.name = name
-        self.dim = dim
-        self.style: Style = "keras"
-        assert isinstance(layers[0].module, Preprocess)
-        self.keras_preprocessing = layers[0].module.kind
-        self.layer_names = tuple(layer.name for layer in layers)
-        """Every layer in Keras's own order, those without weights included."""
-        previous = ("", *self.layer_names)
-        self.layer_inputs = tuple(layer.inputs or (before,) for layer, before in zip(layers, previous, strict=False))
-        """The layers that each layer reads, in the same order; the first reads the patches, named by an empty text."""
-        self._last_reader = {
-            source: layer.name for layer, use in zip(layers, self.layer_inputs, strict=True) for source in use
-        }
-        for layer in layers:
-            self.add_module(layer.name, layer.module)
-        self.apply(_initialise)
-
-    @property
-    def preprocessing(self) -> str:
-        """The key of PREPROCESSING that these weights expect."""
-        return "torch" if self.style == "torchvision" else self.keras_preprocessing
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        values = {"": pixels}
-        for name, sources in zip(self.layer_names, self.layer_inputs, strict=True):
-            values[name] = self.get_submodule(name)(*(values[source] for source in sources))
-            for source in sources:
-                if self._last_reader[source] == name:
-                    del values[source]
-        return values[self.layer_names[-1]].mean((2, 3), dtype=torch.float32)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Start a convolution as He et al. 2015 (https://doi.org/10.1109/ICCV.2015.123), so that VGG16 can be trained."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def vgg16() -> Backbone:
@@ -196,7 +63,8 @@ def _normalised(name: str, channels: int, eps: float, activation: type[nn.ReLU] 
     yield Layer(f"{name}_relu", activation(inplace=True))
 
 
-RESNET_EPS = {"keras": 1.001e-5, "torchvision": 1e-5}
+EPS = {"keras": 1.001e-5, "torchvision": 1e-5}
+"""Of the batch normalisation in ResNet50 and DenseNet169."""
 
 
 def resnet50() -> Backbone:
@@ -214,7 +82,7 @@ def _resnet(name: str, blocks: tuple[int, ...]) -> Backbone:
         Layer("input_1", Preprocess("caffe")),
         Layer("conv1_pad", nn.ZeroPad2d(3)),
         Layer("conv1_conv", nn.Conv2d(3, 64, 7, stride=2)),
-        *_normalised("conv1", 64, RESNET_EPS["keras"], nn.ReLU),
+        *_normalised("conv1", 64, EPS["keras"], nn.ReLU),
         Layer("pool1_pad", nn.ZeroPad2d(1)),
         Layer("pool1_pool", nn.MaxPool2d(3, stride=2)),
     ]
@@ -231,7 +99,7 @@ def _resnet(name: str, blocks: tuple[int, ...]) -> Backbone:
 
 def _residual(name: str, source: str, channels: int, width: int, stride: int) -> Iterator[Layer]:
     """A bottleneck block; a block that changes the number of channels has a convolution in its shortcut."""
-    eps, wide = RESNET_EPS["keras"], 4 * width
+    eps, wide = EPS["keras"], 4 * width
     projected = channels != wide
     yield Layer(f"{name}_1_conv", nn.Conv2d(channels, width, 1, stride))
     yield from _normalised(f"{name}_1", width, eps, nn.ReLU)
@@ -245,6 +113,49 @@ def _residual(name: str, source: str, channels: int, width: int, stride: int) ->
     yield Layer(f"{name}_3_bn", BatchNorm(wide, eps), (f"{name}_3_conv",))
     yield Layer(f"{name}_add", Add(), (f"{name}_0_bn" if projected else source, f"{name}_3_bn"))
     yield Layer(f"{name}_out", nn.ReLU(inplace=True))
+
+
+GROWTH = 32
+"""Channels that each block of a DenseNet adds to what it read."""
+
+
+def densenet169() -> Backbone:
+    """Huang et al. 2017 (https://doi.org/10.1109/CVPR.2017.243): 169 layers, 1664 numbers; not one of the paper's."""
+    layers = [
+        Layer("input_1", Preprocess("torch")),
+        Layer("zero_padding2d", nn.ZeroPad2d(3)),
+        Layer("conv1_conv", nn.Conv2d(3, 64, 7, stride=2, bias=False)),
+        *_normalised("conv1", 64, EPS["keras"], nn.ReLU),
+        Layer("zero_padding2d_1", nn.ZeroPad2d(1)),
+        Layer("pool1", nn.MaxPool2d(3, stride=2)),
+    ]
+    channels = 64
+    for stage, count in enumerate((6, 12, 32, 32), start=2):
+        if stage > 2:
+            layers += _transition(f"pool{stage - 1}", channels)
+            channels //= 2
+        for index in range(1, count + 1):
+            layers += _dense(f"conv{stage}_block{index}", layers[-1].name, channels)
+            channels += GROWTH
+    layers += [Layer("bn", BatchNorm(channels, EPS["keras"])), Layer("relu", nn.ReLU(inplace=True))]
+    return Backbone("densenet169", channels, layers)
+
+
+def _dense(name: str, source: str, channels: int) -> Iterator[Layer]:
+    """A bottleneck whose output is put behind what it read; each convolution's normalisation comes before it."""
+    eps, width = EPS["keras"], 4 * GROWTH
+    yield from _normalised(f"{name}_0", channels, eps, nn.ReLU)
+    yield Layer(f"{name}_1_conv", nn.Conv2d(channels, width, 1, bias=False))
+    yield from _normalised(f"{name}_1", width, eps, nn.ReLU)
+    yield Layer(f"{name}_2_conv", nn.Conv2d(width, GROWTH, 3, padding=1, bias=False))
+    yield Layer(f"{name}_concat", Concatenate(), (source, f"{name}_2_conv"))
+
+
+def _transition(name: str, channels: int) -> Iterator[Layer]:
+    """Half the channels on a map of half the side."""
+    yield from _normalised(name, channels, EPS["keras"], nn.ReLU)
+    yield Layer(f"{name}_conv", nn.Conv2d(channels, channels // 2, 1, bias=False))
+    yield Layer(f"{name}_pool", nn.AvgPool2d(2))
 
 
 def tiny() -> Backbone:
@@ -263,6 +174,7 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "mobilenet": mobilenet,
     "resnet50": resnet50,
     "resnet50-conv4": resnet50_conv4,
+    "densenet169": densenet169,
     "tiny": tiny,
 }
 
@@ -270,19 +182,20 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 def set_style(backbone: Backbone, style: Style) -> None:
     """Compute as the library does that published the weights: Keras, or torchvision.
 
-    torchvision expects its own preprocessing, and its ResNet50 halves the picture in a block's 3 x 3 convolution
-    instead of the first 1 x 1, with another epsilon. The parameters are the same in name and shape.
+    torchvision expects its own preprocessing and, for ResNet50 and DenseNet169, another epsilon. Its ResNet50 halves
+    the picture in a block's 3 x 3 convolution instead of the first 1 x 1. The parameters are named and shaped alike.
     """
     backbone.style = style
     setattr(backbone, backbone.layer_names[0], Preprocess(backbone.preprocessing))
+    for module in backbone.modules():
+        if isinstance(module, BatchNorm) and module.eps in EPS.values():
+            module.eps = EPS[style]
     if backbone.name.startswith("resnet50"):
-        _style_resnet(backbone, style)
+        _stride_resnet(backbone, style)
 
 
-def _style_resnet(backbone: Backbone, style: Style) -> None:
+def _stride_resnet(backbone: Backbone, style: Style) -> None:
     for name, module in backbone.named_children():
-        if isinstance(module, BatchNorm):
-            module.eps = RESNET_EPS[style]
         if isinstance(module, nn.Conv2d) and name[:5] in ("conv3", "conv4", "conv5") and "block1" in name:
             strided = {"keras": "_1_conv", "torchvision": "_2_conv"}[style]
             if not name.endswith(("_0_conv", "_3_conv")):
@@ -306,19 +219,25 @@ def freeze_first(backbone: Backbone, layers: int) -> None:
 def absorb_batch_norm(backbone: Backbone) -> None:
     """Move what batch normalisation does at its stored statistics into the convolution before it, but for the offset.
 
-    The network computes what it did, with fewer passes over memory: each normalisation is left with mean 0, variance 1
-    and scale 1, and says so in `absorbed`. Its offset still learns, and its scale with each filter's weights; a
-    convolution's own offset is 0 from here on. For networks whose statistics stay as they are: `set_batch_norm`
-    "frozen" is part of it.
+    The network computes what it did, with fewer passes over memory: each such normalisation is left with mean 0,
+    variance 1 and scale 1, and says so in `absorbed`. Its offset still learns, its scale with each filter's weights; a
+    convolution's own offset is 0 from here on. A normalisation that reads anything else, as in DenseNet169 where
+    several convolutions' channels meet, stays as it is. For networks whose statistics stay as they are:
+    `set_batch_norm` "frozen" is part of it.
     """
     with torch.no_grad():
-        for name, sources in zip(backbone.layer_names, backbone.layer_inputs, strict=True):
-            norm = backbone.get_submodule(name)
-            if isinstance(norm, BatchNorm):
-                convolution = backbone.get_submodule(sources[0])
-                assert isinstance(convolution, nn.Conv2d)
-                _absorb(convolution, norm)
+        for convolution, norm in normalised_convolutions(backbone):
+            _absorb(convolution, norm)
     set_batch_norm(backbone, "frozen")
+
+
+def normalised_convolutions(backbone: Backbone) -> Iterator[tuple[nn.Conv2d, BatchNorm]]:
+    """Each convolution that a batch normalisation, and nothing else, reads, with that normalisation."""
+    readers = Counter(source for sources in backbone.layer_inputs for source in sources)
+    for name, (source, *_) in zip(backbone.layer_names, backbone.layer_inputs, strict=True):
+        norm, before = backbone.get_submodule(name), backbone.get_submodule(source)
+        if isinstance(norm, BatchNorm) and type(before) is nn.Conv2d and readers[source] == 1:
+            yield before, norm
 
 
 def _absorb(convolution: nn.Conv2d, norm: BatchNorm) -> None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rarelesion.backbones import Backbone, BatchNorm, ConvRelu, folded
+from rarelesion.backbones import folded
 from rarelesion.convolutions import NO_LIMIT, activate, convolve, halve
+from rarelesion.layers import Backbone, BatchNorm, ConvRelu
 
 CACHE_BYTES = 12_000_000
 """The widest maps of the patches worked on at a time: VGG16 is a quarter faster so than with all of a batch at once."""
@@ -110,7 +111,7 @@ def _plan(backbone: Backbone) -> list[_Step]:
     for name, sources in zip(backbone.layer_names, backbone.layer_inputs, strict=True):
         module = backbone.get_submodule(name)
         before = steps.get(sources[0])
-        if before is None or not isinstance(before.module, nn.Conv2d) or readers[sources[0]] > 1:
+        if before is None or not isinstance(before.module, nn.Conv2d) or readers[sources[0]] > 1 or before.limit:
             steps[name] = _Step(name, sources, module, limit=_limit(module))
         elif isinstance(module, BatchNorm):
             steps[name] = _Step(name, before.inputs, before.module, norm=module)

@@ -15,6 +15,7 @@ WORDS = {
     "mobilenet": "MobileNet",
     "resnet50": "ResNet50",
     "resnet50-conv4": "ResNet50-conv4",
+    "densenet169": "DenseNet169",
     "cvae": "CVAE",
     "l2": "L2",
     "lof": "LOF",
