@@ -188,7 +188,7 @@ BAD_OPTIONS = {
     "--recipes vgg19,tiny+lofx": ("2 problems", "'vgg19'", "BACKBONE one of vgg16", "DETECTOR one of ocsvm"),
     "--recipes ,": ("unknown recipe; found ''",),
     "--recipes reader:anna": ("Readers are added with --readers",),
-    "--weights imagnet": ("--weights: cannot be followed; found imagnet; expected one of auto, imagenet and textures",),
+    "--weights imagnet": ("--weights: cannot be followed; found imagnet; expected one of auto, imagenet, embedded",),
     "--weights auto --weights textures": ("--weights: cannot be followed; found auto, textures",),
     "--weights imagenet": ("weights.source: nobody publishes ImageNet weights of tiny. Leave weights.source at auto",),
     "--weights mobilnet=a.h5": ("weights.files.mobilnet: unknown backbone", "one of " + ", ".join(BACKBONES)),
@@ -553,10 +553,3 @@ def test_help_and_version_load_neither_torch_nor_matplotlib():
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
     assert invoke("--version").stdout == f"rarelesion {__version__}\n"
-
-
-def test_weights_are_listed_with_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("RARELESION_CACHE", str(tmp_path))
-    said = invoke("weights", "list").stdout
-    assert f"Cache: {tmp_path}" in said
-    assert "vgg16: not here" in said

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rarelesion import fitting, store, weights
+from rarelesion import store
 from rarelesion.backbones import BACKBONES
 from rarelesion.cohort import read_cohort
 from rarelesion.errors import InputError
@@ -12,17 +12,13 @@ from rarelesion.fitting import (
     Material,
     NetworkJob,
     fit_job,
-    is_to_be_taught,
     job_seed,
-    made_anew,
     network_jobs,
     restore_classifier,
     restore_cvae,
-    starting_backbone,
 )
 from rarelesion.patches import load_patches
 from rarelesion.recipes import parse_recipe
-from rarelesion.settings import WeightSettings
 from rarelesion.training import embed
 from rarelesion.types import Split
 
@@ -103,102 +99,3 @@ def test_a_damaged_network_of_a_run_is_to_be_made_again_not_downloaded(restore, 
             restore(path)
         assert "Remove it and embeddings/tiny-r0f0.npz" in error.value.problems[0].remedy
         assert "download" not in str(error.value)
-
-
-def test_the_start_of_all_networks_has_no_embeddings_to_remove(tmp_path):
-    assert "embeddings" not in made_anew(tmp_path / "start-tiny" / "weights.safetensors")
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache folder for weight files, and a fetch that would be noticed."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    monkeypatch.setenv("RARELESION_CACHE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def texture_start(monkeypatch):
-    """In the place of training on textures, an untrained backbone; the list says which were taught."""
-    taught = []
-
-    def pretrain(name, *_, **__):
-        taught.append(name)
-        return BACKBONES[name]()
-
-    monkeypatch.setattr(fitting, "pretrain", pretrain)
-    return taught
-
-
-def weight_file(path, name):
-    backbone = BACKBONES[name]()
-    weights.save_state(path, backbone.state_dict(), weights.backbone_metadata(backbone))
-    return path
-
-
-def start(folder, settings, name="mobilenet"):
-    return starting_backbone(folder, name, settings, silent)
-
-
-def test_a_backbone_starts_from_the_named_file_then_the_cache_then_textures(
-    cache, texture_start, quick_settings, tmp_path
-):
-    named = weight_file(tmp_path / "named.safetensors", "mobilenet")
-    automatic = replace(quick_settings, weights=WeightSettings())
-    assert start(tmp_path / "run", automatic)[1] == "trained on procedural textures in this run"
-    assert texture_start == ["mobilenet"]
-    official = cache / weights.official_file("mobilenet").name
-    weight_file(official, "mobilenet")
-    assert start(tmp_path / "run", automatic)[1].startswith(f"cached {official.name}, sha256 ")
-    asked = replace(quick_settings, weights=WeightSettings(files={"mobilenet": str(named)}))
-    backbone, origin = start(tmp_path / "run", asked)
-    assert origin == f"file named.safetensors, sha256 {store.file_sha256(named)}"
-    state, _ = weights.load_state(named)
-    np.testing.assert_array_equal(backbone.state_dict()["conv1.weight"].numpy(), state["conv1.weight"].numpy())
-    textures = replace(quick_settings, weights=WeightSettings(source="textures"))
-    assert start(tmp_path / "other", textures)[1] == "trained on procedural textures in this run"
-
-
-def test_a_backbone_is_to_be_taught_unless_a_file_or_the_run_has_its_start(
-    cache, texture_start, quick_settings, tmp_path
-):
-    def taught(**weights_settings):
-        settings = replace(quick_settings, weights=WeightSettings(**weights_settings))
-        return is_to_be_taught(tmp_path / "run", "mobilenet", settings)
-
-    assert taught()
-    assert not taught(files={"mobilenet": "mine.h5"})
-    assert not taught(source="imagenet")
-    weight_file(cache / weights.official_file("mobilenet").name, "mobilenet")
-    assert not taught()
-    assert taught(source="textures")
-    start(tmp_path / "run", quick_settings)
-    assert not taught(source="textures")
-
-
-def test_a_backbone_learns_textures_once_a_run(texture_start, cache, quick_settings, tmp_path):
-    first, _ = start(tmp_path, quick_settings, "tiny")
-    second, _ = start(tmp_path, quick_settings, "tiny")
-    assert texture_start == ["tiny"]
-    for key, value in first.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(), second.state_dict()[key].numpy())
-
-
-def test_without_the_network_the_file_and_its_place_are_named(cache, quick_settings, tmp_path, monkeypatch):
-    def offline(*_, **__):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(weights.urllib.request, "urlopen", offline)
-    asked = replace(quick_settings, weights=WeightSettings(source="imagenet"))
-    with pytest.raises(InputError) as error:
-        start(tmp_path, asked, "vgg16")
-    file = weights.official_file("vgg16")
-    assert file.url in str(error.value)
-    assert str(cache / file.name) in str(error.value)
-
-
-def test_a_backbone_nobody_publishes_says_what_to_do(cache, quick_settings, tmp_path):
-    asked = replace(quick_settings, weights=WeightSettings(source="imagenet"))
-    with pytest.raises(InputError, match=r"nobody publishes ImageNet weights of tiny\. Leave weights.source at auto"):
-        start(tmp_path, asked, "tiny")

@@ -1,12 +1,7 @@
 """Weight files: the features they give against formulas written out in NumPy, bad files, downloads and the cache."""
 
 import functools
-import hashlib
 import pickle
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import h5py
@@ -16,19 +11,13 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from rarelesion import weights
+from rarelesion import weight_formats
 from rarelesion.backbones import BACKBONES
 from rarelesion.errors import InputError
 from rarelesion.weights import (
-    OFFICIAL,
-    OfficialFile,
     backbone_metadata,
-    cache_folder,
-    fetch,
-    find_cached,
     load_backbone,
     load_state,
-    official_file,
     save_state,
 )
 
@@ -465,7 +454,7 @@ class TestState:
         def full(_: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(weights.os, "fsync", full)
+        monkeypatch.setattr(weight_formats.os, "fsync", full)
         with pytest.raises(InputError, match="No space left on device"):
             save_state(path, {"a": torch.zeros(2)}, {})
         assert torch.equal(load_state(path)[0]["a"], torch.ones(2))
@@ -474,156 +463,3 @@ class TestState:
     def test_load_state_reads_nothing_but_our_own(self, tiny_file: Path) -> None:
         with pytest.raises(InputError, match="a file of keras"):
             load_state(tiny_file)
-
-
-@pytest.fixture
-def server(tiny_file: Path) -> Iterator[str]:
-    content = tiny_file.read_bytes()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/absent.h5":
-                self.send_error(404, "Not Found")
-                return
-            body = b"<html>please log in</html>" if self.path == "/portal.h5" else content
-            self.send_response(200)
-            if self.path != "/unsized.h5":
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if self.path == "/cut.h5" else body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def offered(tiny_file: Path) -> OfficialFile:
-    digest = hashlib.sha256(tiny_file.read_bytes()).hexdigest()
-    return OfficialFile("tiny.h5", "https://example.org/tiny.h5", "sha256", digest, ("tiny",))
-
-
-class TestFetch:
-    @pytest.mark.parametrize(("page", "sized"), [("tiny.h5", True), ("unsized.h5", False)])
-    def test_puts_the_file_into_the_cache_and_tells_how_far_it_is(
-        self, page: str, sized: bool, server: str, offered: OfficialFile, tiny_file: Path, tmp_path: Path
-    ) -> None:
-        calls: list[tuple[int, int | None]] = []
-        path = fetch(offered, tmp_path / "cache", lambda done, total: calls.append((done, total)), f"{server}/{page}")
-
-        assert path == tmp_path / "cache" / "tiny.h5"
-        assert path.read_bytes() == tiny_file.read_bytes()
-        size = tiny_file.stat().st_size
-        assert calls[-1] == (size, size if sized else None)
-        assert [done for done, _ in calls] == sorted(done for done, _ in calls)
-        assert [item.name for item in path.parent.iterdir()] == ["tiny.h5"]
-
-    def test_what_is_there_is_not_fetched_again(self, offered: OfficialFile, tiny_file: Path, tmp_path: Path) -> None:
-        (tmp_path / "tiny.h5").write_bytes(tiny_file.read_bytes())
-        assert fetch(offered, tmp_path, lambda *_: None, "http://127.0.0.1:9/tiny.h5") == tmp_path / "tiny.h5"
-
-    def test_a_damaged_file_that_is_there_is_replaced(self, server: str, offered: OfficialFile, tmp_path: Path) -> None:
-        (tmp_path / "tiny.h5").write_bytes(b"half")
-        path = fetch(offered, tmp_path, lambda *_: None, f"{server}/tiny.h5")
-        assert load_backbone("tiny", path).name == "tiny"
-
-    @pytest.mark.parametrize(
-        ("page", "found"),
-        [
-            ("absent.h5", "Not Found"),
-            ("portal.h5", "sha256 differs"),
-            ("cut.h5", "bytes"),
-            ("http://127.0.0.1:9/tiny.h5", "refused"),
-            ("no address", "unknown url type"),
-        ],
-    )
-    def test_any_failure_says_how_to_do_it_by_hand(
-        self, page: str, found: str, server: str, offered: OfficialFile, tmp_path: Path
-    ) -> None:
-        url = page if " " in page or "//" in page else f"{server}/{page}"
-        with pytest.raises(InputError) as caught:
-            fetch(offered, tmp_path, lambda *_: None, url)
-        text = str(caught.value)
-        assert found in text
-        for part in ("tiny.h5: the weight file", "https://example.org/tiny.h5 by hand", str(tmp_path / "tiny.h5")):
-            assert part in text
-        assert list(tmp_path.iterdir()) == []
-
-    def test_without_a_published_digest_a_login_page_is_still_refused(
-        self, server: str, offered: OfficialFile, tmp_path: Path
-    ) -> None:
-        unpublished = replace(offered, digest=None)
-        with pytest.raises(InputError, match="a web page"):
-            fetch(unpublished, tmp_path, lambda *_: None, f"{server}/portal.h5")
-        assert list(tmp_path.iterdir()) == []
-        assert fetch(unpublished, tmp_path, lambda *_: None, f"{server}/tiny.h5").is_file()
-
-    def test_a_full_disk(
-        self, server: str, offered: OfficialFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def full(_: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(weights.os, "fsync", full)
-        with pytest.raises(InputError, match="No space left on device"):
-            fetch(offered, tmp_path, lambda *_: None, f"{server}/tiny.h5")
-        assert list(tmp_path.iterdir()) == []
-
-
-class TestCache:
-    def test_the_folder_is_the_chosen_one_or_the_system_s(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("RARELESION_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(Path, "home", lambda: tmp_path)
-        found = {}
-        for system in ("linux", "darwin", "win32"):
-            monkeypatch.setattr(weights.sys, "platform", system)
-            found[system] = cache_folder()
-        monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-        found["win32, set"] = cache_folder()
-        monkeypatch.setattr(weights.sys, "platform", "linux")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-        found["linux, set"] = cache_folder()
-        monkeypatch.setenv("RARELESION_CACHE", str(tmp_path / "mine"))
-        found["chosen"] = cache_folder()
-        assert found == {
-            "linux": tmp_path / ".cache" / "rarelesion",
-            "darwin": tmp_path / "Library" / "Caches" / "rarelesion",
-            "win32": tmp_path / "AppData" / "Local" / "rarelesion",
-            "win32, set": tmp_path / "local" / "rarelesion",
-            "linux, set": tmp_path / "xdg" / "rarelesion",
-            "chosen": tmp_path / "mine",
-        }
-
-    def test_finds_keras_s_file_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("RARELESION_CACHE", str(tmp_path))
-        assert find_cached("resnet50") is None
-        for key in ("resnet50-torchvision", "resnet50"):
-            (tmp_path / OFFICIAL[key].name).touch()
-            assert find_cached("resnet50") == find_cached("resnet50-conv4") == tmp_path / OFFICIAL[key].name
-        assert find_cached("vgg16") is None
-        assert find_cached("tiny") is None
-
-    def test_an_official_file_is_found_by_its_name_or_its_backbone(self) -> None:
-        assert official_file("resnet50-conv4") is OFFICIAL["resnet50"]
-        assert official_file("vgg16") is OFFICIAL["vgg16"]
-        assert official_file("vgg16-torchvision") is OFFICIAL["vgg16-torchvision"]
-        with pytest.raises(InputError, match="mobilenet, resnet50"):
-            official_file("tiny")
-
-    def test_every_official_file_is_for_a_backbone_we_have(self) -> None:
-        for file in OFFICIAL.values():
-            assert set(file.backbones) <= set(BACKBONES)
-            assert file.url.startswith("https://")
-            assert file.url.endswith(f"/{file.name}")
-            assert file.digest is None or len(file.digest) == {"md5": 32, "sha256": 64}[file.algorithm]
-            if file.algorithm == "sha256" and file.digest:
-                assert f"-{file.digest[:8]}." in file.name

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rarelesion import __version__
+from rarelesion import __version__, cli_weights
 from rarelesion.console import ConsoleProgress, guarded
 from rarelesion.errors import InputError, Problem
 
@@ -21,8 +21,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Train, judge and use lesion classifiers when cases are few and the classes unequal. Research use only.",
 )
-weights_app = typer.Typer(no_args_is_help=True, help="Weight files the backbones can start from.")
-app.add_typer(weights_app, name="weights")
+app.add_typer(cli_weights.app, name="weights")
 
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="cohort.csv or .xlsx, one row a lesion.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -30,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Config = Annotated[Path | None, typer.Option("--config", help="study.toml; options given here go before it.")]
 
 
-WEIGHT_SOURCES = {"auto", "imagenet", "textures"}
+WEIGHT_SOURCES = {"auto", "imagenet", "embedded", "textures"}
 
 
 def main() -> None:
@@ -160,7 +159,7 @@ def study(
     epochs: Annotated[int | None, typer.Option(help="The most epochs a network is trained.")] = None,
     textures: Annotated[str | None, typer.Option(help="procedural, or a folder of texture images.")] = None,
     weights: Annotated[
-        list[str] | None, typer.Option(help="auto, imagenet, textures, or BACKBONE=FILE; may be repeated.")
+        list[str] | None, typer.Option(help="auto, imagenet, embedded, textures, or BACKBONE=FILE; repeat.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Networks trained at a time; default: the cores.")] = None,
     budget: Annotated[
@@ -214,7 +213,7 @@ def _weight_overrides(words: list[str]) -> dict[str, Any]:
     pairs = [word.partition("=") for word in words]
     sources = [name for name, equals, _ in pairs if not equals]
     if len(sources) > 1 or not set(sources) <= WEIGHT_SOURCES:
-        expected = "one of auto, imagenet and textures; or BACKBONE=FILE, also several times"
+        expected = "one of auto, imagenet, embedded and textures; or BACKBONE=FILE, also several times"
         raise InputError(Problem("--weights", "cannot be followed", ", ".join(sources), expected))
     return {"source": sources[0] if sources else None, "files": {name: file for name, equals, file in pairs if equals}}
 
@@ -351,36 +350,3 @@ def _pairs(option: str, words: list[str] | None) -> dict[str, str]:
     if problems:
         raise InputError(problems)
     return {name: value for name, _, value in pairs}
-
-
-@weights_app.command("list")
-def list_weights() -> None:
-    """List the official weight files, where they come from and which are in the cache.
-
-    Example: `rarelesion weights list`
-    """
-    from rarelesion.weights import OFFICIAL, cache_folder
-
-    folder = cache_folder()
-    print(f"Cache: {folder}")
-    for name, file in OFFICIAL.items():
-        there = "here" if (folder / file.name).exists() else "not here"
-        print(f"{name}: {there}\n  for {', '.join(file.backbones)}, {file.url}")
-
-
-@weights_app.command("fetch")
-def fetch_weights(
-    name: Annotated[str, typer.Argument(help="A name from `rarelesion weights list`, or a backbone.")],
-    url: Annotated[str | None, typer.Option(help="Fetch from another place; the hash is checked all the same.")] = None,
-) -> None:
-    """Fetch an official weight file into the cache and check its hash.
-
-    Example: `rarelesion weights fetch vgg16`
-    """
-    from rarelesion.weights import cache_folder, fetch, official_file
-
-    with guarded(), ConsoleProgress() as progress:
-        path = fetch(
-            official_file(name), cache_folder(), lambda done, total: progress(name, "", done, total or done + 1), url
-        )
-    print(path)

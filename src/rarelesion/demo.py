@@ -25,8 +25,8 @@ QUICK_CASES = 124, 36
 def demo_settings(quick: bool) -> Settings:
     """The paper's single split and all its rows on small patches and few epochs; `quick`: one backbone's rows.
 
-    The networks start from procedural textures whatever weights the machine has, so that the demo shows the same
-    everywhere.
+    The networks start from what comes with the package, whatever weights the machine has, so that the demo shows the
+    same everywhere: its own files, and procedural textures for a backbone that it has none for.
     """
     training = TrainingSettings(max_epochs=16 if quick else 20, patience=8, batch_size=32, learning_rate=1e-3)
     return Settings(
@@ -35,7 +35,7 @@ def demo_settings(quick: bool) -> Settings:
         split=SplitSettings(folds=1),
         training=training,
         cvae=CvaeSettings(max_epochs=20),
-        weights=WeightSettings(source="textures", pretrain_images=1000 if quick else 1500),
+        weights=WeightSettings(source="embedded", pretrain_images=1000 if quick else 1500),
     )
 
 

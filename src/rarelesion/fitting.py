@@ -1,7 +1,6 @@
-"""One network of one split: where it starts, how it is trained or fetched back, and what it says of every case."""
+"""One network of one split: how it is trained or fetched back, and what it says of every case."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -10,18 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarelesion import cvae, store, training, weights
-from rarelesion.backbones import BACKBONES, Backbone, set_style
+from rarelesion.backbones import BACKBONES, set_style
 from rarelesion.checkpoint import Checkpoint
-from rarelesion.errors import InputError, Problem
-from rarelesion.pretraining import pretrain
+from rarelesion.layers import Backbone
 from rarelesion.recipes import Recipe
 from rarelesion.settings import Settings
-from rarelesion.texture import TEXTURES, procedural_texture
+from rarelesion.starts import mended_by_removing
 from rarelesion.types import Embeddings, Epoch, Patches, PatchRows, Split
 
 OnEpoch = Callable[[Epoch], None]
-START = "start-"
-"""Before the name of a backbone: the folder of the weights all networks of a run start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ def _fit_classifier(
 
 def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
     """Fetch a trained network back from its run; InputError where the file is damaged or another network's."""
-    with _mended_by_removing(path):
+    with mended_by_removing(path):
         state, metadata = weights.load_state(path)
         empty = BACKBONES[backbone]()
         set_style(empty, "torchvision" if metadata["style"] == "torchvision" else "keras")
@@ -126,24 +122,8 @@ def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
 
 def restore_cvae(path: Path) -> cvae.TrainedCvae:
     """Fetch a trained CVAE back from its run; InputError where the file is damaged or another network's."""
-    with _mended_by_removing(path):
+    with mended_by_removing(path):
         return cvae.rebuild(weights.load_state(path)[0])
-
-
-@contextmanager
-def _mended_by_removing(path: Path) -> Iterator[None]:
-    """A file the run wrote itself is not to be downloaded again, but made again."""
-    try:
-        yield
-    except (InputError, KeyError, RuntimeError, StopIteration, ValueError) as error:
-        raise InputError(Problem(str(path), "is damaged or another network's", remedy=made_anew(path))) from error
-
-
-def made_anew(path: Path) -> str:
-    """How the weights at `path` of a run are made again, in words."""
-    embeddings = f" and embeddings/{path.parent.name}.npz"
-    also = "" if path.parent.name.startswith(START) else embeddings
-    return f"Remove it{also} and give the study's command again: only this network is made anew."
 
 
 def _fit_cvae(
@@ -172,80 +152,3 @@ def _part(material: Material, case_ids: Sequence[str]) -> tuple[PatchRows, NDArr
     labels = np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64)
     rows = np.array([row_of[case_id] for case_id in case_ids], dtype=np.int64)
     return PatchRows(material.patches.pixels, rows), labels
-
-
-def starting_backbone(
-    folder: Path, name: str, settings: Settings, on_progress: Callable[[str, float, float], None]
-) -> tuple[Backbone, str]:
-    """The backbone every network of that name starts from, and where its weights came from in words.
-
-    In the order of preference: the file the settings name, an official ImageNet file in the cache, or a training on
-    procedural textures, made once a run and kept in it. With the source "imagenet" a missing official file is fetched,
-    and offline the InputError says which file and where to put it. `on_progress` hears the stage, done and total.
-    """
-    source = settings.weights.source
-    if name in settings.weights.files:
-        path = Path(settings.weights.files[name])
-        return weights.load_backbone(name, path), f"file {path.name}, sha256 {store.file_sha256(path)}"
-    if source != "textures":
-        cached = weights.find_cached(name)
-        if cached:
-            return weights.load_backbone(name, cached), f"cached {cached.name}, sha256 {store.file_sha256(cached)}"
-        if source == "imagenet":
-            file = _official_file(name)
-            path = weights.fetch(
-                file,
-                weights.cache_folder(),
-                lambda done, total: on_progress(f"Fetching {file.name}", done, total or done),
-            )
-            return weights.load_backbone(name, path), f"official {path.name}, sha256 {store.file_sha256(path)}"
-    return _pretrained(folder, name, settings, on_progress), "trained on procedural textures in this run"
-
-
-def is_to_be_taught(folder: Path, name: str, settings: Settings) -> bool:
-    """Whether `starting_backbone` has yet to train a backbone on textures, which takes its time."""
-    source = settings.weights.source
-    from_file = name in settings.weights.files or source == "imagenet"
-    from_file = from_file or (source == "auto" and weights.find_cached(name) is not None)
-    return not from_file and not _start_path(folder, name).exists()
-
-
-def _start_path(folder: Path, name: str) -> Path:
-    return folder / "networks" / f"{START}{name}" / "weights.safetensors"
-
-
-def _official_file(name: str) -> weights.OfficialFile:
-    try:
-        return weights.official_file(name)
-    except InputError:
-        remedy = "Leave weights.source at auto, or name a file of your own in weights.files."
-        raise InputError(
-            Problem("weights.source", f"nobody publishes ImageNet weights of {name}", remedy=remedy)
-        ) from None
-
-
-def _pretrained(
-    folder: Path, name: str, settings: Settings, on_progress: Callable[[str, float, float], None]
-) -> Backbone:
-    path = _start_path(folder, name)
-    if not path.exists():
-        side = settings.images.side_px
-        backbone = pretrain(
-            name,
-            lambda n, rng: texture_lesson(n, side, rng),
-            classes=len(TEXTURES),
-            images=settings.weights.pretrain_images,
-            side_px=side,
-            seed=settings.seed,
-            on_progress=lambda done, total: on_progress(f"Teaching {name} textures first", done, total),
-        )
-        weights.save_state(path, backbone.state_dict(), weights.backbone_metadata(backbone))
-    with _mended_by_removing(path):
-        return weights.load_backbone(name, path)
-
-
-def texture_lesson(n: int, side_px: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Procedural textures (n, 3, side, side) in 0..1 and which material each is (n,)."""
-    kinds = rng.integers(len(TEXTURES), size=n)
-    grey = np.stack([procedural_texture(int(kind), rng, side_px) for kind in kinds])
-    return np.repeat(grey[:, None], 3, axis=1), kinds

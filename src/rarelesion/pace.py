@@ -16,9 +16,9 @@ from rarelesion import cvae, training
 from rarelesion.backbones import BACKBONES
 from rarelesion.contrasts import fit_embedding_scorer
 from rarelesion.epochs import Watch
-from rarelesion.fitting import is_to_be_taught, texture_lesson
 from rarelesion.pretraining import BATCH, STATISTICS_BATCHES, pretrain
 from rarelesion.settings import DetectorSettings, Precision, Settings
+from rarelesion.starts import is_to_be_taught, texture_lesson
 from rarelesion.texture import TEXTURES
 from rarelesion.types import Epoch
 

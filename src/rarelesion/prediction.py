@@ -18,11 +18,12 @@ from rarelesion.config import read_settings
 from rarelesion.conformal import conformal_sets, fit_conformal
 from rarelesion.contrasts import SCORERS
 from rarelesion.errors import InputError, Problem
-from rarelesion.fitting import NetworkJob, made_anew, network_jobs, restore_classifier, restore_cvae
+from rarelesion.fitting import NetworkJob, network_jobs, restore_classifier, restore_cvae
 from rarelesion.patches import load_patches
 from rarelesion.recipes import Recipe, lead_recipe, parse_recipe
 from rarelesion.scoring import CaseScorer, fit_scorer, texture_probability
 from rarelesion.settings import DetectorSettings, Settings
+from rarelesion.starts import made_anew
 from rarelesion.thresholds import choose_threshold
 from rarelesion.types import CLASSES, Case, Cohort, Embeddings, Floats, Ints, Patches
 

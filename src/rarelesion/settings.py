@@ -9,6 +9,7 @@ from typing import Literal
 
 Profile = Literal["paper", "fast"]
 Precision = Literal["float32", "bfloat16"]
+WeightSource = Literal["auto", "imagenet", "embedded", "textures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class CvaeSettings:
 class WeightSettings:
     """Where each backbone starts from."""
 
-    source: Literal["auto", "imagenet", "textures"] = "auto"  # auto: a cached ImageNet file, else textures first
+    source: WeightSource = "auto"  # auto: ImageNet's if they can be had, else embedded ones, else textures taught first
     files: dict[str, str] = field(default_factory=dict)  # backbone -> weight file, goes before `source`
     pretrain_images: int = 8000  # images drawn when a backbone is trained on textures first
 

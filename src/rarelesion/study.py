@@ -1,6 +1,6 @@
 """The main job: from a cohort to scores, in a run folder that can be stopped and gone on with at any moment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from rarelesion.config import settings_toml
 from rarelesion.crop import resolve_channels
 from rarelesion.errors import InputError, Problem
 from rarelesion.figures import patch_examples
-from rarelesion.fitting import Material, NetworkJob, network_jobs, starting_backbone
+from rarelesion.fitting import Material, NetworkJob, network_jobs
+from rarelesion.layers import Backbone
 from rarelesion.materials import read_materials
 from rarelesion.pace import ThisMachine
 from rarelesion.patches import write_patches
@@ -29,6 +30,7 @@ from rarelesion.results import write_figure
 from rarelesion.scoring import score_recipe
 from rarelesion.settings import Settings, TextureSettings
 from rarelesion.splits import make_splits
+from rarelesion.starts import fetch_missing, is_to_be_taught, recorded_starts, starting_backbone
 from rarelesion.texture import crop_textures, texture_set
 from rarelesion.types import Cohort, Patches, Scores, Split
 from rarelesion.workers import give_memory_back, train_all
@@ -86,6 +88,8 @@ def run_study(
     _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
+    backbones = dict.fromkeys(recipe.backbone for recipe in parse_recipes(settings) if recipe.backbone != "cvae")
+    fetch_missing(folder, backbones, settings, progress)
     plan = _plan(folder, _resolved(settings, cohort), cohort, workers, budget, progress)
     give_memory_back()
     settings = plan.settings
@@ -131,7 +135,8 @@ def _make_networks(
     findings = find_suspicions(cohort, zip(cohort.cases, patches.pixels, strict=True), settings.split.folds)
     store.write_json(folder / "findings.json", [asdict(finding) for finding in findings])
     store.write_cohort(folder / "cohort.csv", cohort.cases, settings.cohort.subgroups)
-    material, origins = _material(folder, cohort, patches, jobs, settings, progress)
+    starts, origins = _starts(folder, plan, progress)
+    material = _material(cohort, patches, jobs, starts, settings)
     some_textures = material.textures if len(material.textures) else None
     write_figure(folder, "patches", patch_examples(patches, cohort.labels, textures=some_textures))
     store.write_provenance(folder / "provenance.json", {**inputs, "weights": origins})
@@ -198,22 +203,28 @@ def _splits(folder: Path, cohort: Cohort, settings: Settings) -> tuple[Split, ..
     return splits
 
 
-def _material(
-    folder: Path, cohort: Cohort, patches: Patches, jobs: Sequence[NetworkJob], settings: Settings, progress: Progress
-) -> tuple[Material, dict[str, str]]:
-    needed = any(job.texture for job in jobs)
-    textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
-    starts, origins = {}, {}
-    backbones = dict.fromkeys(job.backbone for job in jobs if job.backbone != "cvae")
+def _starts(folder: Path, plan: Plan, progress: Progress) -> tuple[dict[str, Backbone], dict[str, str]]:
+    """What the networks that are left start from, and where each backbone of the run has it from."""
+    starts, origins, settings = {}, recorded_starts(folder), plan.settings
+    names = {job.backbone for job in plan.left} - {"cvae"}
     # Files first: a wrong one is found before minutes are spent on teaching the others.
-    for name in sorted(backbones, key=lambda name: name not in settings.weights.files):
+    for name in sorted(names, key=lambda name: (is_to_be_taught(folder, name, settings), name)):
         starts[name], origins[name] = starting_backbone(
             folder, name, settings, lambda stage, done, total: progress(stage, "", done, total)
         )
+        progress(f"Start of {name}", origins[name].partition(", sha256")[0], 1, 1)
         give_memory_back()
+    return starts, origins
+
+
+def _material(
+    cohort: Cohort, patches: Patches, jobs: Sequence[NetworkJob], starts: Mapping[str, Backbone], settings: Settings
+) -> Material:
+    needed = any(job.texture for job in jobs)
+    textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
     empty = np.empty((0, *patches.pixels.shape[1:]), dtype=np.float32)
     label_of = {case.case_id: case.label for case in cohort.cases}
-    return Material(patches, label_of, empty if textures is None else textures, starts, settings), origins
+    return Material(patches, label_of, empty if textures is None else textures, starts, settings)
 
 
 def texture_pool(settings: TextureSettings, side_px: int, seed: int) -> np.ndarray:
