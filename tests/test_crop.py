@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 from scipy.spatial.transform import Rotation
 
-from rarelesion.crop import COLOURS, cut_patch, resolve_channels
+from rarelesion.crop import COLOURS, Region, cut_patch, cut_region, resolve_channels
 from rarelesion.errors import InputError
-from rarelesion.settings import ImageSettings
+from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.types import Floats, Image, Roi
 
 ONE = dict.fromkeys(COLOURS, "T1")
@@ -322,3 +322,59 @@ def test_colours_by_choice() -> None:
         ("unknown colour", "red, green, blue"),
         ("the cohort has no such sequence", "T1"),
     ]
+
+
+# --- regions -------------------------------------------------------------------------------------------------------
+
+
+def region(sequence: str, images: dict[str, Image], rois: dict[str, Roi], **changes: float) -> Region:
+    return cut_region(sequence, images, rois, SETTINGS, FeatureSettings(**changes))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_region_of_a_picture_is_its_pixels() -> None:
+    image = picture()
+    found = region("T1", {"T1": image}, {"T1": Roi(box=(10, 20, 18, 36))}, ring=0.25)
+    low, high = np.percentile(image.pixels[0], SETTINGS.percentiles)
+    np.testing.assert_allclose(found.values[found.lesion], (image.pixels[0, 10:18, 20:36].ravel() - low) / (high - low))
+    assert found.lesion.shape == (8 + 8, 16 + 8)
+    assert (found.size, found.pixel, found.outlined) == ((8, 16), 1.0, False)
+    assert not (found.lesion & found.ring).any()
+    # above the box as far as the ring is broad, and no further
+    assert found.ring[0, 12]
+    assert found.ring.sum() == pytest.approx(2 * 4 * (8 + 16) + np.pi * 4**2, rel=0.1)
+
+
+def test_the_ring_ends_where_the_picture_does() -> None:
+    found = region("T1", {"T1": picture()}, {"T1": Roi(box=(0, 0, 8, 8))}, ring=0.5)
+    assert found.lesion.shape == (12, 12)
+    assert found.lesion[:8, :8].all()
+    assert found.lesion.sum() == 64
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (0, 0, 30), (15, -20, 10)])
+def test_a_region_measures_in_millimetres_and_finds_the_lesion_in_another_sequence(
+    angles: tuple[float, float, float],
+) -> None:
+    first, roi = ball("T1", (3, 0.8, 0.8), (20, 60, 64), (0, 0, 0))
+    second, _ = ball("T2", (1.2, 1.0, 1.5), (50, 60, 48), angles)
+    for sequence in ("T1", "T2"):
+        found = region(sequence, {"T1": first, "T2": second}, {"T1": roi}, pixel_mm=0.5)
+        assert found.outlined
+        assert found.lesion.sum() * 0.5**2 == pytest.approx(np.pi * BALL_RADIUS**2, rel=0.06)
+        assert found.size == pytest.approx((2 * BALL_RADIUS, 2 * BALL_RADIUS), abs=1.0)
+        assert found.values[found.lesion].mean() > found.values[found.ring].mean() + 0.5
+
+
+def test_a_region_does_not_depend_on_the_scanners_units() -> None:
+    image, roi = ball("T1", (3, 0.8, 0.8), (20, 60, 64), (0, 0, 0))
+    other = replace(image, pixels=(image.pixels * 3.5 + 40).astype(np.float32))
+    first, second = (region("T1", {"T1": one}, {"T1": roi}) for one in (image, other))
+    np.testing.assert_allclose(second.values, first.values, atol=1e-4)
+
+
+def test_a_region_that_cannot_be_cut_is_said() -> None:
+    with pytest.raises(InputError, match="T2: the lesion is not marked on this image"):
+        region("T2", {"T1": picture(), "T2": picture((30, 30))}, {"T1": Roi(box=(10, 20, 18, 36))})
+    flat = Image(np.zeros((1, 20, 20), dtype=np.float32), "T1")
+    with pytest.raises(InputError, match="T1: the image is one grey"):
+        region("T1", {"T1": flat}, {"T1": Roi(box=(5, 5, 9, 9))})

@@ -3,17 +3,18 @@
 A ROI defines a square in patient millimetres; each sequence is sampled in that square through its own coordinates,
 so that a lesion marked on one sequence is found in another of different matrix, spacing, origin or angle. Plain
 pictures have no coordinates: there the square lies on the pixels.
+A patch squeezes every lesion into as many pixels; a region is the same place for measuring, and keeps its size.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from rarelesion.errors import InputError, Problem
-from rarelesion.settings import ImageSettings
+from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.types import Floats, Image, Roi
 
 COLOURS = ("red", "green", "blue")
@@ -49,6 +50,24 @@ class _Square:
         """(side_px, side_px) the patch's pixels in the lesion's bounding box, its middle ones if it is thinner."""
         near = np.abs(self.offsets(side_px)) <= np.maximum(self.lesion, self.side / side_px)[:, None] / 2
         return np.logical_and.outer(near[0], near[1])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Region:
+    """The slice through a lesion in one sequence, cut down to the lesion and the tissue around it."""
+
+    values: NDArray[np.float64]
+    """(rows, columns) intensities; 0 and 1 are the low and the high percentile of the whole slice, and no limits."""
+    lesion: NDArray[np.bool_]
+    """(rows, columns) true inside the lesion's mask or box."""
+    ring: NDArray[np.bool_]
+    """(rows, columns) true in the tissue around it."""
+    pixel: float
+    """The side of a pixel in mm; 1 where the file does not know it."""
+    size: tuple[float, float]
+    """How far the lesion reaches down and across, in mm, or in pixels where the file does not know it."""
+    outlined: bool
+    """Whether the lesion was marked by a mask."""
 
 
 def resolve_channels(sequences: Sequence[str], channels: Mapping[str, str]) -> dict[str, str]:
@@ -115,35 +134,112 @@ def cut_patch(
     return patch
 
 
+def cut_region(
+    sequence: str,
+    images: Mapping[str, Image],
+    rois: Mapping[str, Roi],
+    scale: ImageSettings,
+    settings: FeatureSettings,
+) -> Region:
+    """The lesion and its surroundings in one sequence, found and turned as `cut_patch` does.
+
+    A plain picture is taken pixel for pixel; an image in patient coordinates on square pixels of `settings.pixel_mm`.
+    The ring is as broad as `settings.ring` times the lesion's longer side. Raises InputError, `where` naming the
+    sequence, where a patch could not be cut either.
+    """
+    image, donor = images[sequence], _donor(sequence, images, rois)
+    square = _square(donor, images[donor], rois[donor], settings.ring)
+    reach = square.side * settings.ring / (1 + 2 * settings.ring)
+    if image.affine is None:
+        plane, values, lesion = _pixel_by_pixel(donor, image, rois[donor], reach)
+        reference, pixel, inside = image.pixels[plane], 1.0, np.True_
+    else:
+        pixel = settings.pixel_mm
+        side_px = int(np.ceil(square.side / pixel))
+        square = replace(square, side=side_px * pixel)
+        values, inside, places, to_index = _sampled(image, square, side_px)
+        lesion = _shown_lesion(donor, images[donor], rois[donor], square, side_px)
+        reference = _lesion_slice(image.pixels, places, square, to_index)
+    low, high = _range(sequence, values, reference, scale.percentiles)
+    away = distance_transform_edt(~lesion) if lesion.any() else np.zeros(lesion.shape)
+    return Region(
+        values=(np.asarray(values, dtype=np.float64) - low) / (high - low),
+        lesion=lesion & inside,
+        ring=(np.asarray(away) * pixel <= max(reach, pixel)) & ~lesion & inside,
+        pixel=pixel,
+        size=(float(square.lesion[0]), float(square.lesion[1])),
+        outlined=rois[donor].mask is not None,
+    )
+
+
+def _pixel_by_pixel(
+    sequence: str, image: Image, roi: Roi, reach: float
+) -> tuple[int, NDArray[np.float32], NDArray[np.bool_]]:
+    """Slice, intensities and lesion, around it as far as the picture goes."""
+    whole = np.zeros(image.pixels.shape[1:], dtype=bool)
+    if roi.mask is None:
+        plane, box = _box_plane(sequence, image, roi)
+        whole[box[0] : box[2], box[1] : box[3]] = True
+    else:
+        _mask_affine(sequence, image, roi)
+        plane, box = _largest_cross_section(sequence, roi.mask)
+        whole |= roi.mask[plane]
+    margin = max(1, int(np.ceil(reach)))
+    part = tuple(slice(max(0, box[axis] - margin), box[axis + 2] + margin) for axis in (0, 1))
+    return plane, image.pixels[plane][part], whole[part]
+
+
+def _shown_lesion(sequence: str, image: Image, roi: Roi, square: _Square, side_px: int) -> NDArray[np.bool_]:
+    """(side_px, side_px) the pixels of a square that lie in the lesion as it is marked on this image."""
+    if roi.mask is None:
+        return square.shows_lesion(side_px)
+    to_index = np.linalg.inv(_mask_affine(sequence, image, roi))
+    places = np.einsum("ij,jrc->irc", to_index[:3, :3], square.points(side_px)) + to_index[:3, 3, None, None]
+    nearest = np.clip(np.rint(places).astype(int), 0, np.array(roi.mask.shape)[:, None, None] - 1)
+    return roi.mask[tuple(nearest)] & _inside(places, roi.mask.shape)
+
+
 def _cut(
     sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi], settings: ImageSettings
 ) -> NDArray[np.float32]:
     """(side_px, side_px) of one sequence, in 0..1."""
     image = images[sequence]
     square = _square_for(sequence, images, rois, settings.margin)
-    to_index = np.linalg.inv(_affine_or_pixels(image))
-    places = np.einsum("ij,jrc->irc", to_index[:3, :3], square.points(settings.side_px)) + to_index[:3, 3, None, None]
-    inside = _inside(places, image.pixels.shape)
+    values, inside, places, to_index = _sampled(image, square, settings.side_px)
     outside = 1 - inside[square.shows_lesion(settings.side_px)].mean()
     if outside > LARGEST_SHARE_OUTSIDE:
         found = f"{outside:.0%} of it outside"
         remedy = "Check that the sequences are of one examination and the ROI belongs to them."
         raise InputError(Problem(sequence, "the lesion lies outside the image", found, remedy=remedy))
-    steps = np.abs(to_index[:3, :3] @ np.stack([square.down, square.across], axis=1)).max(axis=1)
-    values = _sample(image.pixels, places, steps * square.side / settings.side_px, inside)
     reference = values[inside] if settings.scaling == "patch" else _lesion_slice(image.pixels, places, square, to_index)
     return _stretch(sequence, values, reference, settings.percentiles, inside)
 
 
+def _sampled(image: Image, square: _Square, side_px: int) -> tuple[Floats, NDArray[np.bool_], Floats, Floats]:
+    """Of a square: intensities and whether they lie within the image (side_px, side_px), their places in its array
+    (3, side_px, side_px), and the way there from patient coordinates (4, 4)."""
+    to_index = np.linalg.inv(_affine_or_pixels(image))
+    places = np.einsum("ij,jrc->irc", to_index[:3, :3], square.points(side_px)) + to_index[:3, 3, None, None]
+    inside = _inside(places, image.pixels.shape)
+    steps = np.abs(to_index[:3, :3] @ np.stack([square.down, square.across], axis=1)).max(axis=1)
+    return _sample(image.pixels, places, steps * square.side / side_px, inside), inside, places, to_index
+
+
 def _square_for(sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi], margin: float) -> _Square:
+    donor = _donor(sequence, images, rois)
+    return _square(donor, images[donor], rois[donor], margin)
+
+
+def _donor(sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi]) -> str:
+    """The sequence whose ROI says where the lesion is in this one: itself, or the first that shares its places."""
     if sequence in rois:
-        return _square(sequence, images[sequence], rois[sequence], margin)
+        return sequence
     donor = next((name for name in rois if name in images and _share_place(images[name], images[sequence])), None)
     if donor is None:
         remedy = f"Mark it there too: mask_{sequence} or box_{sequence}."
         what = "the lesion is not marked on this image, and no coordinates lead there from a marked one"
         raise InputError(Problem(sequence, what, remedy=remedy))
-    return _square(donor, images[donor], rois[donor], margin)
+    return donor
 
 
 def _share_place(marked: Image, other: Image) -> bool:
@@ -287,14 +383,20 @@ def _stretch(
     sequence: str, values: Floats, reference: Floats, percentiles: tuple[float, float], inside: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Intensities between the percentiles of the reference to 0..1, the rest clipped; 0 outside the image."""
+    low, high = _range(sequence, values, reference, percentiles)
+    stretched = np.where(inside, np.clip((values - low) / (high - low), 0, 1), 0)
+    if np.ptp(stretched[inside]) == 0:
+        remedy = "Check that the ROI lies on the lesion."
+        raise InputError(Problem(sequence, "the patch is one grey", f"{values[inside][0]:g}", remedy=remedy))
+    return np.asarray(stretched, dtype=np.float32)
+
+
+def _range(sequence: str, values: Floats, reference: Floats, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """The percentiles of the reference, which have to differ."""
     if not (np.isfinite(values).all() and np.isfinite(reference).all()):
         raise InputError(Problem(sequence, "pixels that are not numbers", remedy="Replace NaN and infinite pixels."))
     low, high = np.percentile(reference, percentiles)
     if high - low <= SMALLEST_RANGE * max(abs(high), abs(low)):
         remedy = "Check that the file holds the picture that was meant."
         raise InputError(Problem(sequence, "the image is one grey", f"{low:g} to {high:g}", remedy=remedy))
-    stretched = np.where(inside, np.clip((values - low) / (high - low), 0, 1), 0)
-    if np.ptp(stretched[inside]) == 0:
-        remedy = "Check that the ROI lies on the lesion."
-        raise InputError(Problem(sequence, "the patch is one grey", f"{values[inside][0]:g}", remedy=remedy))
-    return np.asarray(stretched, dtype=np.float32)
+    return float(low), float(high)

@@ -102,12 +102,35 @@ class CvaeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """What stands beside the networks: radiomics of the lesion, and columns of the cohort."""
+
+    clinical: tuple[str, ...] = ()  # columns that `clinical` learns from; empty: age, sex and lesion_mm, if there
+    pixel_mm: float = 0.5  # radiomics: the pixel that images with patient coordinates are brought to
+    bins: int = 32  # radiomics: grey levels from the lowest to the highest of a lesion, for texture
+    ring: float = 0.25  # radiomics: how broad the tissue around a lesion is, as a share of its longer side
+
+
+@dataclass(frozen=True, slots=True)
 class WeightSettings:
     """Where each backbone starts from."""
 
     source: WeightSource = "auto"  # auto: ImageNet's if they can be had, else embedded ones, else textures taught first
     files: dict[str, str] = field(default_factory=dict)  # backbone -> weight file, goes before `source`
     pretrain_images: int = 8000  # images drawn when a backbone is trained on textures first
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurveSettings:
+    """How the ROC-AUC grows with the number of training cases, from further networks trained on fewer of them."""
+
+    recipes: tuple[str, ...] = ()  # whose curve is made; empty: none; "lead": the row that the report is about
+    shares: tuple[float, ...] = (0.25, 0.35, 0.5, 0.71)  # of the training cases of each split; all of them come beside
+    draws: int = 3  # different subsets of the smallest share; larger shares get fewer, to cost as much each
+
+    def sizes(self) -> dict[float, int]:
+        """Share of the training cases -> how many subsets of that size are drawn."""
+        return {share: max(1, round(self.draws * self.shares[0] / share)) for share in self.shares}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +164,7 @@ class Settings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     cvae: CvaeSettings = field(default_factory=CvaeSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     weights: WeightSettings = field(default_factory=WeightSettings)
+    learning_curve: LearningCurveSettings = field(default_factory=LearningCurveSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)

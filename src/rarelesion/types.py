@@ -168,6 +168,20 @@ class Embeddings:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class FeatureTable:
+    """Numbers on every case that no network made, as radiomics; beside the embeddings, waist 1 of the system."""
+
+    case_ids: NDArray[np.str_]
+    """(n,)"""
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    """(n, len(names)); NaN where a case does not have the feature."""
+
+    def __post_init__(self) -> None:
+        _freeze_arrays(self)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Scores:
     """One recipe's scores over all its splits: waist 2. Higher is more suspicious, always.
 
