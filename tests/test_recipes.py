@@ -1,7 +1,16 @@
 import pytest
 
 from rarelesion.errors import InputError
-from rarelesion.recipes import PAPER_RECIPES, PROPOSED, Recipe, is_trained, lead_recipe, parse_recipe, row_order
+from rarelesion.recipes import (
+    PAPER_RECIPES,
+    PROPOSED,
+    Recipe,
+    is_features,
+    is_trained,
+    lead_recipe,
+    parse_recipe,
+    row_order,
+)
 
 BACKBONES = ("vgg16", "mobilenet", "resnet50", "resnet50-conv4", "tiny")
 DETECTORS = ("lof", "ocsvm")
@@ -21,11 +30,62 @@ def test_a_name_is_read_into_its_parts():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "vgg19", "vgg16+l2+texture", "vgg16+lof+lof", "vgg16+lof+l2", "vgg16+", "cvae+lof", "VGG16"]
+    "name",
+    [
+        "",
+        "vgg19",
+        "vgg16+l2+texture",
+        "vgg16+lof+lof",
+        "vgg16+lof+l2",
+        "vgg16+",
+        "cvae+lof",
+        "VGG16",
+        "clinical+radiomics",
+        "clinical+clinical",
+        "vgg16+clinical+lof",
+        "vgg16+clinical+radiomics",
+        "radiomics+lof",
+        "cvae+lof+clinical",
+        "+clinical",
+        "vgg16+radiomics+texture",
+    ],
 )
 def test_other_names_are_errors_that_list_the_valid_words(name):
     with pytest.raises(InputError, match=r"unknown recipe.*resnet50-conv4.*lof, ocsvm"):
         parse_recipe(name, BACKBONES, DETECTORS)
+
+
+@pytest.mark.parametrize("features", ["radiomics", "clinical", "radiomics+clinical"])
+@pytest.mark.parametrize("network", ["vgg16", "vgg16+texture", PROPOSED, "resnet50-conv4+l2+ocsvm", "cvae"])
+def test_features_may_stand_at_the_end_of_any_recipe_or_alone(network, features):
+    both, image, alone = (
+        parse_recipe(name, BACKBONES, DETECTORS) for name in (f"{network}+{features}", network, features)
+    )
+    assert both.network == image.network
+    assert both.features == alone.features == tuple(features.split("+"))
+    assert (both.detector, both.texture, both.l2) == (image.detector, image.texture, image.l2)
+    assert (image.features, alone.network, alone.backbone) == ((), "", "")
+
+
+def test_features_alone_come_after_the_cvae_and_are_never_what_a_report_is_about():
+    names = [
+        "reader:a",
+        "radiomics+clinical",
+        "radiomics",
+        "clinical",
+        "cvae+clinical",
+        "cvae",
+        "vgg16+clinical",
+        "tiny",
+    ]
+    ordered = sorted(names, key=row_order)
+    assert ordered == [
+        "vgg16+clinical", "tiny", "cvae", "cvae+clinical", "clinical", "radiomics", "radiomics+clinical", "reader:a",
+    ]  # fmt: skip
+    assert [name for name in names if is_trained(name)] == ["vgg16+clinical", "tiny"]
+    assert [name for name in names if is_features(name)] == ["radiomics+clinical", "radiomics", "clinical"]
+    assert lead_recipe(["clinical", "tiny+texture", "tiny+texture+clinical"]) == "tiny+texture"
+    assert lead_recipe(["clinical", "radiomics"]) is None
 
 
 def test_a_reader_is_not_a_recipe():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from rarelesion.detectors import DETECTORS
+from rarelesion.fusion import Beside
 from rarelesion.recipes import parse_recipe
-from rarelesion.scoring import fit_scorer, score_recipe, texture_probability
+from rarelesion.scoring import fit_scorer, score_recipe, split_rows, texture_probability
 from rarelesion.settings import DetectorSettings
-from rarelesion.types import Embeddings
+from rarelesion.types import Embeddings, Split
 
 
 def embeddings(fold=0, seed=0):
@@ -100,3 +101,29 @@ def test_splits_are_let_go_of_one_by_one():
         recipe("tiny+lof"), [embeddings(fold, seed=fold) for fold in range(4)], PATIENT_OF, DetectorSettings()
     )
     np.testing.assert_array_equal(scores.score, expected.score)
+
+
+def test_features_are_scored_beside_the_network_or_without_one():
+    splits = [embeddings(0), embeddings(1, 5)]
+    cells = {case_id: {"age": str(50 + 9 * place % 40)} for place, case_id in enumerate(PATIENT_OF)}
+    beside = Beside(cells=cells, columns=("age",), numbers=frozenset({"age"}))
+    rows = [
+        split_rows(as_split(one), dict(zip(one.case_ids.tolist(), one.labels.tolist(), strict=True))) for one in splits
+    ]
+    both = score_recipe(recipe("tiny+lof+clinical"), splits, PATIENT_OF, DetectorSettings(), beside)
+    image = score_recipe(recipe("tiny+lof"), splits, PATIENT_OF, DetectorSettings())
+    alone = score_recipe(recipe("clinical"), rows, PATIENT_OF, DetectorSettings(), beside)
+    for one in (both, alone):
+        assert set(
+            zip(one.fold.tolist(), one.case_id.tolist(), one.part.tolist(), one.label.tolist(), strict=True)
+        ) == set(
+            zip(image.fold.tolist(), image.case_id.tolist(), image.part.tolist(), image.label.tolist(), strict=True)
+        )
+        assert np.isfinite(one.score).all()
+    # age says nothing here: the network's order stays
+    assert np.corrcoef(both.score[both.fold == 0], image.score[image.fold == 0])[0, 1] > 0.9
+
+
+def as_split(one: Embeddings) -> Split:
+    parts = {part: tuple(one.case_ids[one.parts == part].tolist()) for part in ("train", "tune", "test")}
+    return Split(one.repeat, one.fold, **parts)
