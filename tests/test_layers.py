@@ -18,6 +18,7 @@ LAYERS = {
         "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
         "predictive", "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated",
         "noninferiority", "agreement", "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision",
+        "choosing", "growth", "power_law",
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
     },
     "networks": {
@@ -28,7 +29,7 @@ LAYERS = {
     "L2": {
         "fitting", "starts", "checkpoint", "study", "checks", "evaluation", "tables", "sections", "figures", "curves",
         "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",
-        "budget", "claim",
+        "budget", "claim", "choices", "learning_curve", "learning_figure",
     },
     "L3": {"cli", "cli_weights", "console", "briefing", "foretelling", "publish", "report", "wording", "__main__"},
 }  # fmt: skip
