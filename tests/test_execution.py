@@ -163,6 +163,15 @@ def test_taken_through_the_wide_maps_in_parts_the_batch_gives_the_same(name: str
         torch.testing.assert_close(Executor(fast.eval(), torch.float64)(pixels), read_whole, rtol=1e-5, atol=1e-5)
 
 
+def test_an_average_is_taken_before_the_1_x_1_convolution_that_it_follows() -> None:
+    executor = Executor(used("densenet169"))
+    outputs = [step.output for step in executor._steps]
+    assert [name for name in outputs if name.endswith(("_pool", "pool2_conv"))] == [
+        "pool2_pool", "pool3_pool", "pool4_pool",
+    ]  # fmt: skip
+    assert outputs[executor._wide] == "pool2_pool"
+
+
 def test_statistics_of_the_batch_are_those_of_the_whole_batch(monkeypatch) -> None:
     backbone = used("tiny")
     set_batch_norm(backbone, "trained")

@@ -228,7 +228,7 @@ class TestFetching:
         assert failed == dict.fromkeys(("vgg16", "mobilenet", "resnet50"), "no route to host")
         assert asked_for[1] == [downloads.official_file("vgg16").url]
         assert said[-1][:2] == (
-            "ImageNet weights",
+            "Looking for ImageNet weights",
             "not fetched for vgg16, mobilenet, resnet50: no route to host",
         )
         assert list(cache.iterdir()) == []

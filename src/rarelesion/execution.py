@@ -32,6 +32,8 @@ class _Step:
     norm: BatchNorm | None = None
     limit: float | None = None
     """What the activation cuts off at; None where there is none."""
+    pool: nn.AvgPool2d | None = None
+    """Behind a 1 x 1 convolution, and computed before it: both are sums, and on the smaller map it is a quarter of them."""
 
     @property
     def learns(self) -> bool:
@@ -43,7 +45,8 @@ class _Step:
 
     def __call__(self, *values: Tensor) -> Tensor:
         if isinstance(self.module, nn.Conv2d):
-            return _convolution(self.module, self.norm, values[0], self.limit)
+            source = values[0] if self.pool is None else self.pool(values[0])
+            return _convolution(self.module, self.norm, source, self.limit)
         if isinstance(self.module, nn.MaxPool2d) and self.module.kernel_size == self.module.stride == 2:
             return self.module(*values) if values[0].requires_grad else halve(values[0])
         return self.module(*values)
@@ -97,8 +100,9 @@ def _count_wide(steps: Sequence[_Step]) -> int:
     """How many steps come before the map has an eighth of the picture's height and width."""
     reduced = 1
     for number, step in enumerate(steps):
-        stride = step.module.stride if isinstance(step.module, nn.Conv2d | nn.MaxPool2d) else 1
-        reduced *= stride[0] if isinstance(stride, tuple) else stride
+        for module in (step.module, step.pool):
+            stride = module.stride if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) else 1
+            reduced *= stride[0] if isinstance(stride, tuple) else stride
         if reduced >= 8:
             return number
     return len(steps) - 1
@@ -118,6 +122,9 @@ def _plan(backbone: Backbone) -> list[_Step]:
             del steps[sources[0]]
         elif isinstance(module, nn.ReLU | nn.ReLU6):
             steps[name] = _Step(name, before.inputs, before.module, before.norm, _limit(module))
+            del steps[sources[0]]
+        elif isinstance(module, nn.AvgPool2d) and before.norm is None and before.module.kernel_size == (1, 1):
+            steps[name] = _Step(name, before.inputs, before.module, pool=module)
             del steps[sources[0]]
         else:
             steps[name] = _Step(name, sources, module, limit=_limit(module))

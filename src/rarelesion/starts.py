@@ -110,7 +110,7 @@ def fetch_missing(folder: Path, names: Iterable[str], settings: Settings, progre
             reason = reason or _try(name, on_progress)
             failed |= {name: reason} if reason else {}
     if failed:
-        progress("ImageNet weights", f"not fetched for {', '.join(failed)}: {reason}", 1, 1)
+        progress("Looking for ImageNet weights", f"not fetched for {', '.join(failed)}: {reason}", 1, 1)
     return failed
 
 
