@@ -33,7 +33,7 @@ class _Step:
     limit: float | None = None
     """What the activation cuts off at; None where there is none."""
     pool: nn.AvgPool2d | None = None
-    """Behind a 1 x 1 convolution, and computed before it: both are sums, and on the smaller map it is a quarter of them."""
+    """Behind a 1 x 1 convolution, and computed before it: both are sums, and a smaller map has a quarter of them."""
 
     @property
     def learns(self) -> bool:
