@@ -59,7 +59,9 @@ def test_the_seventeen_rows_make_the_papers_three_panels():
         (["mobilenet", "vgg16"], ["Backbones"]),
         (["reader:A"], ["Readers"]),
         (["cvae", "reader:A"], ["Readers and CVAE"]),
-        (["mobilenet+l2+knn", "reader:A"], ["Classifier, readers and CVAE"]),
+        (["mobilenet+l2+knn", "reader:A"], ["Classifier and readers"]),
+        (["clinical", "radiomics"], ["Features"]),
+        (["cvae", "tiny", "clinical"], ["Classifier, CVAE and features"]),
     ],
 )
 def test_panels_with_nothing_to_compare_are_left_out(recipes, expected):

@@ -157,7 +157,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
 def test_the_cohort_in_a_run_holds_no_paths_and_only_harmless_columns(tmp_path):
     columns = {"sex": "f", "patient_name": "Planted", "grade": "2"}
     case = Case("c1", "p1", 1, {"T1": Path("Planted/t1")}, {}, None, columns)
-    store.write_cohort(tmp_path / "cohort.csv", [case], subgroups=("grade",))
+    store.write_cohort(tmp_path / "cohort.csv", [case], further=("grade",))
     assert (tmp_path / "cohort.csv").read_text(encoding="utf-8") == (
         "case_id,patient_id,label,sex,grade\nc1,p1,malignant,f,2\n"
     )

@@ -14,12 +14,17 @@ from matplotlib.lines import Line2D
 from rarelesion import metrics
 from rarelesion.evaluation import Evaluation
 from rarelesion.palette import BLACK, BLUE, FAINT, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, light
-from rarelesion.recipes import PAPER_SUFFIXES, READER_PREFIX, is_trained, lead_recipe, row_order
+from rarelesion.recipes import PAPER_SUFFIXES, READER_PREFIX, is_features, is_trained, lead_recipe, row_order
 from rarelesion.tables import format_estimate, row_label
 from rarelesion.types import Curve, Estimate, Floats, Ints, Scores
 
 LINES = [(BLUE, "-"), (VERMILLION, "--"), (GREEN, "-."), (ORANGE, "--"), (PURPLE, "-."), (SKY, ":")]
 STEP_LINES = [(GREY, ":"), (ORANGE, "--"), (PURPLE, "-."), (GREEN, "--"), (BLUE, "-")]  # of PAPER_SUFFIXES
+FEATURE_LINES = {
+    "radiomics": {"color": GREEN, "ls": "-."},
+    "clinical": {"color": PURPLE, "ls": ":"},
+    "radiomics+clinical": {"color": VERMILLION, "ls": "--"},
+}
 READER_MARKERS = "DsoPX"
 RATING_STEPS = 12  # a reader with at most so many different ratings gets a marker at each operating point
 
@@ -141,14 +146,17 @@ def _panels(names: Sequence[str]) -> list[tuple[str, list[_Line]]]:
         _Line(name, row_label(name), _person_style(place)) for place, name in enumerate(filter(_is_reader, names))
     ]
     cvae = [_Line(name, row_label(name), {"color": ORANGE, "ls": "--"}) for name in names if name == "cvae"]
+    alone = [_Line(name, row_label(name), FEATURE_LINES[name]) for name in names if is_features(name)]
+    others = people + cvae + alone
+    kinds = [word for word, lines in (("readers", people), ("CVAE", cvae), ("features", alone)) if lines]
     if lead is None:
-        return [("Readers and CVAE" if cvae else "Readers", people + cvae)]
+        return [(_listed(kinds), others)]
     backbone, suffix = lead.partition("+")[0], _suffix(lead)
     own = [_Line(lead, row_label(lead), {"color": BLUE, "lw": 2.6, "zorder": 4})]
     steps = [name for name in names if name.partition("+")[0] == backbone]
     peers = [name for name in names if is_trained(name) and _suffix(name) == suffix]
     panels = [
-        ("Classifier, readers and CVAE" if people or cvae else row_label(lead), own + people + cvae),
+        (_listed(["classifier", *kinds]) if kinds else row_label(lead), own + others),
         (
             f"What each step adds to {row_label(backbone)}",
             [_step_line(name, place) for place, name in enumerate(steps)],
@@ -156,6 +164,11 @@ def _panels(names: Sequence[str]) -> list[tuple[str, list[_Line]]]:
         (f"Backbones{_words(suffix)}", [_backbone_line(name, place) for place, name in enumerate(peers)]),
     ]
     return [panel for panel in panels if len(panel[1]) > 1] or panels[:1]
+
+
+def _listed(words: Sequence[str]) -> str:
+    text = " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+    return text[0].upper() + text[1:]
 
 
 def _suffix(name: str) -> str:

@@ -180,9 +180,9 @@ def map_array(path: Path) -> NDArray[np.float32]:
         raise InputError(Problem(str(path), f"cannot be read: {error}", remedy=remedy)) from None
 
 
-def write_cohort(path: Path, cases: Sequence[Case], subgroups: Sequence[str]) -> None:
+def write_cohort(path: Path, cases: Sequence[Case], further: Sequence[str]) -> None:
     """Write who was studied: ids, labels and harmless columns, without the paths of the images."""
-    kept = [c for c in dict.fromkeys((*KEPT_COLUMNS, *subgroups)) if any(c in case.columns for case in cases)]
+    kept = [c for c in dict.fromkeys((*KEPT_COLUMNS, *further)) if any(c in case.columns for case in cases)]
     header = ["case_id", "patient_id", "label", *kept]
     rows = (
         [case.case_id, case.patient_id, CLASSES[case.label], *(case.columns.get(c, "") for c in kept)] for case in cases

@@ -43,7 +43,7 @@ def threads_each(networks: int) -> int:
     The number of threads changes a network's rounding. So it follows from the run and the machine alone, never from
     how many networks the user lets work at a time.
     """
-    return max(1, (os.cpu_count() or 1) // min(networks, default_workers()))
+    return max(1, (os.cpu_count() or 1) // min(max(networks, 1), default_workers()))
 
 
 def give_memory_back() -> None:
