@@ -61,6 +61,7 @@ def test_the_seventeen_rows_make_the_papers_three_panels():
         (["cvae", "reader:A"], ["Readers and CVAE"]),
         (["mobilenet+l2+knn", "reader:A"], ["Classifier and readers"]),
         (["clinical", "radiomics"], ["Features"]),
+        (["cvae+clinical"], ["CVAE"]),
         (["cvae", "tiny", "clinical"], ["Classifier, CVAE and features"]),
     ],
 )

@@ -145,7 +145,11 @@ def _panels(names: Sequence[str]) -> list[tuple[str, list[_Line]]]:
     people = [
         _Line(name, row_label(name), _person_style(place)) for place, name in enumerate(filter(_is_reader, names))
     ]
-    cvae = [_Line(name, row_label(name), {"color": ORANGE, "ls": "--"}) for name in names if name == "cvae"]
+    cvae = [
+        _Line(name, row_label(name), {"color": ORANGE, "ls": "--" if name == "cvae" else ":"})
+        for name in names
+        if name.partition("+")[0] == "cvae"
+    ]
     alone = [_Line(name, row_label(name), FEATURE_LINES[name]) for name in names if is_features(name)]
     others = people + cvae + alone
     kinds = [word for word, lines in (("readers", people), ("CVAE", cvae), ("features", alone)) if lines]
