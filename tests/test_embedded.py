@@ -52,6 +52,21 @@ def test_a_packed_file_is_found_loaded_and_described(folder: Path) -> None:
     assert embedded_card("vgg16") == ""
 
 
+def test_a_part_of_a_network_starts_from_the_whole_one_s_file(folder: Path) -> None:
+    whole = BACKBONES["resnet50"]()
+    save_state(folder / "resnet50.safetensors", whole.state_dict(), backbone_metadata(whole))
+    (folder / "resnet50.md").write_text("# Whole\n", "utf-8")
+    path = embedded_file("resnet50-conv4")
+    assert path == folder / "resnet50.safetensors"
+    assert embedded_card("resnet50-conv4") == "# Whole\n"
+    part = load_backbone("resnet50-conv4", path)
+    assert torch.equal(
+        part.get_parameter("conv4_block6_3_conv.weight"), whole.get_parameter("conv4_block6_3_conv.weight")
+    )
+    save_state(folder / "resnet50-conv4.safetensors", part.state_dict(), backbone_metadata(part))
+    assert embedded_file("resnet50-conv4") == folder / "resnet50-conv4.safetensors"
+
+
 def test_a_wrong_card_or_wide_numbers_would_be_noticed(folder: Path) -> None:
     (folder / "tiny.md").write_text(f"sha256 {'0' * 64}", "utf-8")
     save_state(folder / "tiny.safetensors", BACKBONES["tiny"]().state_dict(), {"backbone": "mobilenet"})

@@ -136,13 +136,15 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def embedded_file(backbone: str) -> Path | None:
     """The weights of a backbone that come with the package; None where it comes with none for it.
 
-    They were made for it: the card beside them says how, from what, and what they know.
+    They were made for it, or for the whole network where it is the first part of one (resnet50-conv4). The card beside
+    them says how, from what, and what they know.
     """
-    path = EMBEDDED / f"{backbone}.safetensors"
-    return path if path.is_file() else None
+    paths = (EMBEDDED / f"{name}.safetensors" for name in (backbone, backbone.partition("-")[0]))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def embedded_card(backbone: str) -> str:
     """The card of `embedded_file` as Markdown; empty where there is none."""
-    path = EMBEDDED / f"{backbone}.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    path = embedded_file(backbone)
+    card = None if path is None else path.with_suffix(".md")
+    return card.read_text(encoding="utf-8") if card is not None and card.is_file() else ""
