@@ -13,6 +13,7 @@ from rarelesion.publish import write_report
 from rarelesion.settings import (
     CvaeSettings,
     ImageSettings,
+    LearningCurveSettings,
     Settings,
     SplitSettings,
     StatisticsSettings,
@@ -81,6 +82,11 @@ QUICK = Settings(
     statistics=StatisticsSettings(bootstrap=200),
 )
 """A study that takes seconds."""
+GROWN = replace(
+    QUICK,
+    recipes=("auto", "tiny", "tiny+knnratio", "tiny+knn"),
+    learning_curve=LearningCurveSettings(recipes=("lead",), shares=(0.4, 0.7), draws=2),
+)
 
 
 @pytest.fixture(scope="session")
@@ -100,5 +106,14 @@ def finished_run(picture_cohort, tmp_path_factory) -> Path:
     """The folder of a finished study of `picture_cohort` with a reader; not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     run_study(picture_cohort, folder, QUICK, picture_cohort.with_name("readers.csv"), lambda *_: None)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def grown_run(picture_cohort, tmp_path_factory) -> Path:
+    """The folder of a finished study with the row `auto` and a learning curve; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "grown"
+    run_study(picture_cohort, folder, GROWN, picture_cohort.with_name("readers.csv"), lambda *_: None)
     write_report(folder)
     return folder

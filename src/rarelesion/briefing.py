@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rarelesion.budget import duration
+from rarelesion.learning_curve import curve_names
 from rarelesion.planning import Plan, most_epochs, parse_recipes
 from rarelesion.types import PARTS
 
@@ -19,6 +20,9 @@ def _work(plan: Plan) -> Iterator[str]:
     made = plan.n_networks - len(plan.left)
     also = f", {made} of them made already" if made else ""
     yield f"  {_count(len(parse_recipes(settings)), 'recipe')} from {_count(plan.n_networks, 'network')}{also}"
+    if names := curve_names(settings):
+        count = sum(bool(job.subset) for job in plan.left)
+        yield f"  learning curve of {', '.join(names)}: {_count(count, 'network')} of those left, on fewer cases each"
     profile, batch = settings.training.profile, settings.training.batch_size
     yield f"  patches of {side} x {side} px, at most {_epochs(plan)}, profile {profile}, batches of {batch}"
     precision = settings.training.precision or "precision as the processor has it"

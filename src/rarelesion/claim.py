@@ -7,17 +7,28 @@ from typing import Any
 from rarelesion import store
 from rarelesion.config import flat_settings, read_settings
 from rarelesion.errors import InputError, Problem
+from rarelesion.learning_curve import curve_names, with_curves
 from rarelesion.planning import Plan
 from rarelesion.settings import Settings
+
+ADDED_TO = ("recipes", "learning_curve.recipes")
+"""What a run may be given more of."""
+
+
+def goes_on(folder: Path) -> bool:
+    """Whether the folder holds a run that has made a network or scores."""
+    made = any((folder / "networks").glob("*/*.safetensors")) or (folder / "scores.csv").exists()
+    return made and (folder / "study.toml").exists()
 
 
 def claim_folder(folder: Path) -> Settings | None:
     """The settings of the run in the folder, None where there is none and one may be made.
 
-    A run that has made no network yet is begun anew: it was stopped by wrong input, and the settings may be the cure.
+    A run that has made neither a network nor scores yet is begun anew: it was stopped by wrong input, and the settings
+    may be the cure.
     """
     path = folder / "study.toml"
-    if path.exists() and any((folder / "networks").glob("*/*.safetensors")):
+    if goes_on(folder):
         return read_settings(path)
     if path.exists():
         for name in ("splits.json", "provenance.json"):
@@ -34,8 +45,13 @@ def going_on(path: Path, stored: Settings, asked: Settings, planned: set[str]) -
     wanted |= {name: kept[name] for name in planned}
     if asked.training.precision is None:
         wanted["training.precision"] = stored.training.precision
+    if not (stored.learning_curve.recipes and asked.learning_curve.recipes):
+        kept |= {name: value for name, value in wanted.items() if name.startswith("learning_curve.")}
     _check_settings(path, kept, wanted)
-    return replace(stored, recipes=tuple(dict.fromkeys((*stored.recipes, *wanted["recipes"]))))
+    curves = stored.learning_curve if stored.learning_curve.recipes else asked.learning_curve
+    named = curve_names(replace(asked, recipes=wanted["recipes"]))
+    both = replace(stored, recipes=tuple(dict.fromkeys((*stored.recipes, *wanted["recipes"]))), learning_curve=curves)
+    return with_curves(both, tuple(dict.fromkeys((*stored.learning_curve.recipes, *named))))
 
 
 def planning_notes(folder: Path, plan: Plan) -> dict[str, Any]:
@@ -56,7 +72,7 @@ def _check_settings(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) 
     problems = [
         Problem(f"{path}: {key}", "differs from the run in this folder", repr(wanted[key]), repr(stored[key]))
         for key in wanted
-        if key != "recipes" and wanted[key] != stored[key]
+        if key not in ADDED_TO and wanted[key] != stored[key]
     ]
     if problems:
         remedy = "Choose another --out for other settings, or repeat the ones of this run to go on with it."

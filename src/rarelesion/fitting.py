@@ -29,11 +29,13 @@ class NetworkJob:
     texture: bool
     l2: bool
     split: Split
+    subset: str = ""
+    """Which part of the split's training cases it learns from, where it does not learn from all of them."""
 
     @property
     def id(self) -> str:
         """Name of the network's folder and embeddings in the run."""
-        return f"{self.network}-r{self.split.repeat}f{self.split.fold}"
+        return f"{self.network}-r{self.split.repeat}f{self.split.fold}" + f"-{self.subset}" * bool(self.subset)
 
 
 def network_jobs(recipes: Sequence[Recipe], splits: Sequence[Split]) -> tuple[NetworkJob, ...]:
@@ -57,7 +59,7 @@ class Material:
 
 def job_seed(seed: int, job: NetworkJob) -> int:
     """The seed of one network, the same whatever else the study trains and in whichever order."""
-    parts = [seed, job.split.repeat, job.split.fold, crc32(job.network.encode())]
+    parts = [seed, job.split.repeat, job.split.fold, crc32((job.network + job.subset).encode())]
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 

@@ -1,7 +1,7 @@
 """A study's plan: what it will train and how long that takes on this machine, known before it starts."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heapreplace
 from typing import Protocol
@@ -10,8 +10,9 @@ from rarelesion.backbones import BACKBONES
 from rarelesion.contrasts import SCORERS
 from rarelesion.errors import InputError
 from rarelesion.fitting import NetworkJob, network_jobs
+from rarelesion.learning_curve import curve_jobs
 from rarelesion.pace import Pace
-from rarelesion.recipes import PAPER_RECIPES, Recipe, parse_recipe
+from rarelesion.recipes import AUTO, PAPER_RECIPES, Recipe, parse_recipe
 from rarelesion.settings import DetectorSettings, Precision, Settings
 from rarelesion.splits import make_splits
 from rarelesion.types import Cohort, Split
@@ -90,9 +91,14 @@ class Plan:
 
 
 def parse_recipes(settings: Settings) -> tuple[Recipe, ...]:
-    """The recipes the settings name (none named: the paper's sixteen), every wrong one reported at once."""
+    """The recipes the settings name (none named: the paper's sixteen), every wrong one reported at once.
+
+    A choice among them (`auto`) is none itself.
+    """
     recipes, problems = [], []
     for name in dict.fromkeys(settings.recipes or PAPER_RECIPES):
+        if name == AUTO:
+            continue
         try:
             recipes.append(parse_recipe(name, tuple(BACKBONES), SCORERS))
         except InputError as error:
@@ -158,8 +164,8 @@ def forecast(
     `done` are the ids of the networks that are made, `trained` of those that have only to read the cases yet.
     """
     recipes = parse_recipes(settings)
-    jobs = network_jobs(recipes, splits)
-    workers = min(workers, len(jobs))
+    jobs = all_jobs(settings, recipes, splits, cohort)
+    workers = max(1, min(workers, len(jobs)))
     left = tuple(job for job in jobs if job.id not in done)
     names, threads = dict.fromkeys(job.backbone for job in left), threads_each(len(jobs))
     paces = {name: machine.pace(name, settings, workers, threads) for name in names}
@@ -181,6 +187,13 @@ def forecast(
         teaching={name: machine.teaching(name, settings) for name in paces if name != "cvae"},
         detecting=len(splits) * sum(machine.detecting(name, normal, n_cases, settings.detectors) for name in detectors),
     )
+
+
+def all_jobs(
+    settings: Settings, recipes: Sequence[Recipe], splits: Sequence[Split], cohort: Cohort
+) -> tuple[NetworkJob, ...]:
+    """Every network of a study: those of its recipes, then those of its learning curves."""
+    return (*network_jobs(recipes, splits), *curve_jobs(settings, recipes, splits, cohort))
 
 
 def _epoch_seconds(job: NetworkJob, pace: Pace, settings: Settings, benign: set[str]) -> float:

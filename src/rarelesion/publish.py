@@ -1,21 +1,28 @@
 """The report of a run: results made anew from its scores, and the page about them put together from the run's files."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rarelesion import store
 from rarelesion.config import flat_settings, read_settings
 from rarelesion.evaluation import Evaluation
+from rarelesion.learning_curve import SUBSET
 from rarelesion.paper import DECISIONS, SILENT_SETTINGS
-from rarelesion.report import FIGURES, ReportContent, ReportFigure, SettingLine, SmallTable, render_report
+from rarelesion.report import FIGURES, ReportContent, ReportFigure, Section, SettingLine, SmallTable, render_report
 from rarelesion.results import write_results
 from rarelesion.settings import Settings
-from rarelesion.types import CLASSES, Epoch, Split
+from rarelesion.tables import format_estimate, format_share, row_label
+from rarelesion.types import CLASSES, Epoch, Estimate, Split
 
 COUNTED_COLUMNS = 6
 """A column with more different entries than these (an age, say) is not counted in the report."""
+CURVE_NOTE = (
+    "The same test cases are read by networks that learnt from ever fewer training cases, some of them from several "
+    "draws; tuning and test cases stay. Beyond the last point nothing was measured: it holds for cases like these, in "
+    "the same proportion, and for this recipe with its settings."
+)
 SYNTHETIC_NOTE = "The cohort was drawn by rarelesion; no patient was examined. It shows how the program works."
 
 
@@ -49,7 +56,48 @@ def _content(folder: Path, evaluation: Evaluation) -> ReportContent:
         notes=(SYNTHETIC_NOTE,) if synthetic else (),
         confidence=settings.statistics.confidence,
         reference=settings.statistics.reference,
+        told=tuple(_told(store.read_json(folder / "evaluation.json"))),
     )
+
+
+def closing_words(folder: Path) -> list[str]:
+    """What a finished run has to say beside its table, a sentence each."""
+    found = store.read_json(folder / "evaluation.json")
+    return [sentence for part in ("choices", "learning_curve") for sentence in found.get(part, {}).get("sentences", ())]
+
+
+def _told(found: Mapping[str, Any]) -> Iterator[Section]:
+    """What stands in evaluation.json beside the evaluation, as sections of the report."""
+    if "choices" in found:
+        choices = found["choices"]
+        rule = f"The rule: {choices['rule']}. Splits that chose differently share the scale of the log-odds that each "
+        note = f"{rule}split's tuning cases make of its scores."
+        yield Section("choices", "What auto chose", (*choices["sentences"], note), (_choice_table(choices),))
+    if "learning_curve" in found:
+        tables = (_curve_table(recipe, one["points"]) for recipe, one in found["learning_curve"]["recipes"].items())
+        sentences = (*found["learning_curve"]["sentences"], CURVE_NOTE)
+        yield Section("growth", "Would more cases help?", sentences, tuple(tables))
+
+
+def _choice_table(found: Mapping[str, Any]) -> SmallTable:
+    rows = [
+        (row_label(name), str(count), f"{100 * found['chosen_in_resamples'][name]:.0f} %", format_share(area))
+        for (name, count), area in zip(found["chosen"].items(), found["tuning_roc_auc"].values(), strict=True)
+    ]
+    head = ("Candidate", "Chosen in splits", "In resamples", "ROC-AUC, tuning cases")
+    return SmallTable("Candidates, the preferred first", head, tuple(rows))
+
+
+def _curve_table(recipe: str, points: Sequence[Mapping[str, Any]]) -> SmallTable:
+    rows = [
+        (f"{point['cases']:.0f}", f"{100 * point['share']:.0f} %", str(point["draws"]), _area(point["roc_auc"]))
+        for point in points
+    ]
+    return SmallTable(row_label(recipe), ("Training cases", "Of all", "Draws", "ROC-AUC"), tuple(rows))
+
+
+def _area(found: Mapping[str, Any]) -> str:
+    return format_estimate(Estimate(found["value"], found["low"], found["high"], found["method"]))
 
 
 def _split_sentence(splits: Sequence[Split]) -> str:
@@ -89,6 +137,7 @@ def _training_tables(folder: Path) -> Iterator[SmallTable]:
     rows = [
         (path.parent.name, *_course(store.read_history(path)))
         for path in sorted((folder / "networks").glob("*/history.csv"))
+        if SUBSET not in path.parent.name
     ]
     if rows:
         head = ("Network, repeat and fold", "Epochs", "Kept epoch", "Tuning loss", "Minutes")

@@ -83,6 +83,12 @@ FIGURES: dict[str, tuple[str, str]] = {
         "it look benign to the network; ringed ones were missed. The detector works in all dimensions, so a case "
         "may be far away although it looks near here.",
     ),
+    "learning_curve": (
+        "The learning curve",
+        "Each point is what networks reach that learnt from so many cases (to the right, on a logarithmic scale), with "
+        "its interval; the line is the inverse power law through them, and the band its interval. All points stand on "
+        "the same test cases, so they rise and fall together. Right of the dotted line nothing was measured.",
+    ),
     "patches": (
         "What the network is shown",
         "Examples of the pseudo-colour patches: each sequence in a colour of its own, cropped to the lesion. Look "
@@ -104,6 +110,16 @@ class SmallTable:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A question of its own with the answer in sentences and, where there are any, tables."""
+
+    key: str
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[SmallTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +160,8 @@ class ReportContent:
     """Of all intervals, in 0..1."""
     reference: str = ""
     """The row the summary is about; empty: the paper's proposed one or the nearest to it by name."""
+    told: tuple[Section, ...] = ()
+    """What this run was asked beside its table."""
 
 
 def render_report(content: ReportContent) -> str:

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from rarelesion import figures, store, tables
+from rarelesion.choices import CHOICES
 from rarelesion.config import read_settings
 from rarelesion.errors import InputError, Problem
 from rarelesion.evaluation import Evaluation, evaluate, evaluation_json
+from rarelesion.growth import LearningCurve
+from rarelesion.learning_curve import curve_sentence, curves_csv, curves_json, read_curves, unfinished_sentence
+from rarelesion.learning_figure import learning_figure
 from rarelesion.recipes import PROPOSED, lead_recipe
-from rarelesion.settings import StatisticsSettings
+from rarelesion.settings import Settings, StatisticsSettings
 from rarelesion.types import Scores
 from rarelesion.use_figures import decision_figure, reliability_figure
 
@@ -34,10 +39,26 @@ def write_results(folder: Path) -> Evaluation:
     store.write_text(folder / "table3.md", tables.table3_markdown(evaluation, confidence))
     store.write_text(folder / "table3.tex", tables.table3_latex(evaluation, confidence))
     store.write_text(folder / "comparisons.csv", tables.comparisons_csv(evaluation))
-    store.write_json(folder / "evaluation.json", evaluation_json(evaluation))
+    curves = read_curves(folder, settings, recipes)
+    store.write_json(folder / "evaluation.json", evaluation_json(evaluation) | _told(folder, settings, curves))
+    if curves:
+        store.write_text(folder / "learning_curve.csv", curves_csv(curves))
+        write_figure(folder, "learning_curve", learning_figure(curves))
     for name, figure in _figures(folder, recipes, evaluation, settings.statistics):
         write_figure(folder, name, figure)
     return evaluation
+
+
+def _told(folder: Path, settings: Settings, curves: Sequence[LearningCurve]) -> dict[str, Any]:
+    """What the run knows beside its evaluation, each part with its sentences."""
+    told = {}
+    if (folder / CHOICES).exists():
+        told["choices"] = store.read_json(folder / CHOICES)
+    if not curves:
+        return told
+    sentences = [*(curve_sentence(curve, settings.statistics.confidence) for curve in curves)]
+    sentences += filter(None, [unfinished_sentence(folder, settings)])
+    return told | {"learning_curve": curves_json(curves, sentences)}
 
 
 def _count_look(path: Path, scores: str) -> int:

@@ -12,7 +12,9 @@ from rarelesion import store
 from rarelesion.backbones import BACKBONES
 from rarelesion.budget import Budget, plan_within
 from rarelesion.checks import find_suspicions
-from rarelesion.claim import check_inputs, claim_folder, going_on, planning_notes
+from rarelesion.choices import choose_and_note
+from rarelesion.choosing import check_candidates, with_candidates
+from rarelesion.claim import check_inputs, claim_folder, goes_on, going_on, planning_notes
 from rarelesion.cohort import read_cohort, read_ratings
 from rarelesion.config import settings_toml
 from rarelesion.crop import resolve_channels
@@ -20,6 +22,7 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.figures import patch_examples
 from rarelesion.fitting import Material, NetworkJob, network_jobs
 from rarelesion.layers import Backbone
+from rarelesion.learning_curve import check_curves, curve_names, with_curves, write_curve_scores
 from rarelesion.materials import read_materials
 from rarelesion.pace import ThisMachine
 from rarelesion.patches import write_patches
@@ -85,6 +88,8 @@ def run_study(
     settings of the first; recipes may be added, any other setting that is named must be the same. `workers` networks
     are trained side by side, a process each. Raises InputError on bad input before anything is trained.
     """
+    if not goes_on(folder):
+        settings = replace(settings, recipes=with_candidates(settings.recipes))
     _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
@@ -92,7 +97,7 @@ def run_study(
     fetch_missing(folder, backbones, settings, progress)
     plan = _plan(folder, _resolved(settings, cohort), cohort, workers, budget, progress)
     give_memory_back()
-    settings = plan.settings
+    settings = with_curves(plan.settings, curve_names(plan.settings))
     store.write_text(folder / "study.toml", settings_toml(settings))
     recipes = parse_recipes(settings)
     splits = _splits(folder, cohort, settings)
@@ -112,7 +117,8 @@ def run_study(
     with store.needed_within(folder / PATCHES) as path:
         _make_networks(path, folder, cohort, inputs, jobs, plan, progress)
     scores = _score(folder, recipes, jobs, cohort, settings, progress)
-    store.write_scores(folder / "scores.csv", [*scores, *readers])
+    store.write_scores(folder / "scores.csv", [*scores, *choose_and_note(folder, settings, scores), *readers])
+    _score_curves(folder, recipes, splits, cohort, settings, progress)
 
 
 def _make_networks(
@@ -168,8 +174,12 @@ def _plan(
     stage = "Timing this machine"
     machine = ThisMachine(folder, lambda what: progress(stage, what, 0, 1))
     stored = claim_folder(folder)
+    settings = asked
     if stored is not None:
         settings = going_on(folder / "study.toml", stored, asked, budget.free(asked, cohort) if budget else set())
+    check_candidates(settings.recipes)
+    check_curves(settings, parse_recipes(settings))
+    if stored is not None:
         done = {path.stem for path in (folder / "embeddings").glob("*.npz")}
         trained = {path.parent.name for path in (folder / "networks").glob("*/weights.safetensors")}
         splits = _splits(folder, cohort, settings)
@@ -255,6 +265,25 @@ def _train(folder: Path, plan: Plan, material: Material, progress: Progress) -> 
     longest_first = sorted(plan.left, key=lambda job: -expected[job.id])
     train_all(folder, longest_first, material, plan.workers, plan.threads, on_epoch)
     progress("Training", f"{count} networks done", total, total)
+
+
+def _score_curves(
+    folder: Path,
+    recipes: Sequence[Recipe],
+    splits: Sequence[Split],
+    cohort: Cohort,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """What the networks that learnt from fewer cases say of the test cases, where a learning curve is wanted."""
+    if not settings.learning_curve.recipes:
+        return
+
+    def score(recipe: Recipe, jobs: Sequence[NetworkJob], smaller: Sequence[Split]) -> Scores:
+        return _score(folder, [recipe], jobs, cohort, settings, lambda stage, detail, done, total: None)[0]
+
+    on_scored = partial(progress, "Scoring the learning curve")
+    write_curve_scores(folder, settings, recipes, splits, cohort, score, on_scored)
 
 
 def _score(
