@@ -74,7 +74,8 @@ def _times(plan: Plan) -> Iterator[str]:
     yield from (f"  {name:<{width}}  {duration(seconds):>12}" for name, seconds in rows)
     if any(most_epochs(job, plan.settings) > plan.settings.training.patience for job in plan.left):
         yield "  Usually it is less: a network stops where it no longer gets better on the tuning cases."
-    yield "  Reading the images and writing the report are not counted."
+    measured = any(recipe.radiomics for recipe in parse_recipes(plan.settings))
+    yield f"  Reading {'and measuring ' * measured}the images and writing the report are not counted."
 
 
 def _changes(plan: Plan) -> Iterator[str]:

@@ -116,7 +116,7 @@ def _shapes(settings: Settings, asked: Plan, free: Collection[str]) -> Iterator[
     yield settings, GOOD_EPOCHS
     if "recipes" in free:
         for name in _slowest_first(asked):
-            kept = tuple(recipe.name for recipe in parse_recipes(settings) if recipe.backbone != name)
+            kept = tuple(recipe.name for recipe in parse_recipes(settings) if name not in recipe.backbones)
             settings = replace(settings, recipes=kept)
             yield settings, GOOD_EPOCHS
     if "images.side_px" in free and settings.images.side_px > SMALL_SIDE_PX:
@@ -161,7 +161,7 @@ def _reason(budget: Budget, asked: Plan) -> str:
 def _changes(asked: Plan, plan: Plan) -> Iterator[str]:
     """What a plan gives up, with what that saves or costs."""
     before, after = asked.settings, plan.settings
-    names = [recipe.backbone for recipe in parse_recipes(after)]
+    names = {name for recipe in parse_recipes(after) for name in recipe.backbones}
     for name, (_, seconds) in asked.shares().items():
         if name not in names:
             alone = duration(seconds + asked.teaching.get(name, 0.0))
@@ -185,7 +185,7 @@ def _tested(plan: Plan) -> int:
 
 def _too_little(budget: Budget, smallest: Plan, spent: float) -> Problem:
     settings = smallest.settings
-    backbones = ", ".join(dict.fromkeys(recipe.backbone for recipe in parse_recipes(settings)))
+    backbones = ", ".join(sorted({name for recipe in parse_recipes(settings) for name in recipe.backbones}))
     folds, side = len(smallest.splits), settings.images.side_px
     epochs = settings.training.resolved().max_epochs
     plan = f"{backbones} on {folds} split{'s' * (folds > 1)}, {side} px, {epochs} epochs"

@@ -8,7 +8,7 @@ from rarelesion import store
 from rarelesion.config import flat_settings, read_settings
 from rarelesion.errors import InputError, Problem
 from rarelesion.learning_curve import curve_names, with_curves
-from rarelesion.planning import Plan
+from rarelesion.planning import Plan, parse_recipes
 from rarelesion.settings import Settings
 
 ADDED_TO = ("recipes", "learning_curve.recipes")
@@ -40,7 +40,13 @@ def claim_folder(folder: Path) -> Settings | None:
 
 
 def going_on(path: Path, stored: Settings, asked: Settings, planned: set[str]) -> Settings:
-    """The stored settings with the recipes of both; what was `planned` or measured need not be asked for again."""
+    """The stored settings with the recipes of both; what was `planned` or measured need not be asked for again.
+
+    A weight file may be added for a backbone that the run has not used yet.
+    """
+    used = {name for recipe in parse_recipes(stored) for name in recipe.backbones}
+    added = {name: file for name, file in asked.weights.files.items() if name not in used}
+    stored = replace(stored, weights=replace(stored.weights, files={**stored.weights.files, **added}))
     kept, wanted = flat_settings(stored), flat_settings(asked)
     wanted |= {name: kept[name] for name in planned}
     if asked.training.precision is None:

@@ -391,12 +391,12 @@ def _stretch(
     return np.asarray(stretched, dtype=np.float32)
 
 
-def _range(sequence: str, values: Floats, reference: Floats, percentiles: tuple[float, float]) -> tuple[float, float]:
-    """The percentiles of the reference, which have to differ."""
+def _range(sequence: str, values: Floats, reference: Floats, percentiles: tuple[float, float]) -> Floats:
+    """The two percentiles of the reference, which have to differ, in its precision."""
     if not (np.isfinite(values).all() and np.isfinite(reference).all()):
         raise InputError(Problem(sequence, "pixels that are not numbers", remedy="Replace NaN and infinite pixels."))
-    low, high = np.percentile(reference, percentiles)
+    low, high = found = np.percentile(reference, percentiles)
     if high - low <= SMALLEST_RANGE * max(abs(high), abs(low)):
         remedy = "Check that the file holds the picture that was meant."
         raise InputError(Problem(sequence, "the image is one grey", f"{low:g} to {high:g}", remedy=remedy))
-    return float(low), float(high)
+    return found

@@ -31,17 +31,27 @@ class NetworkJob:
     split: Split
     subset: str = ""
     """Which part of the split's training cases it learns from, where it does not learn from all of them."""
+    frozen: bool = False
+    """Whether it is kept as it starts."""
 
     @property
     def id(self) -> str:
         """Name of the network's folder and embeddings in the run."""
         return f"{self.network}-r{self.split.repeat}f{self.split.fold}" + f"-{self.subset}" * bool(self.subset)
 
+    def weights_path(self, folder: Path) -> Path:
+        """Where in the run `folder` its weights lie; those of a frozen network are the same in every split."""
+        return folder / "networks" / (self.network if self.frozen else self.id) / "weights.safetensors"
+
 
 def network_jobs(recipes: Sequence[Recipe], splits: Sequence[Split]) -> tuple[NetworkJob, ...]:
     """The networks behind the recipes, each once a split, all of one split before the next."""
-    distinct = dict.fromkeys((recipe.network, recipe.backbone, recipe.texture, recipe.l2) for recipe in recipes)
-    return tuple(NetworkJob(*parts, split) for split in splits for parts in distinct)
+    distinct = {one.network: one for recipe in recipes for one in recipe.networks}
+    return tuple(
+        NetworkJob(network, one.backbone, one.texture, one.l2, split, frozen=one.frozen)
+        for split in splits
+        for network, one in distinct.items()
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,12 +78,14 @@ def fit_job(folder: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch
     embeddings_path = folder / "embeddings" / f"{job.id}.npz"
     if embeddings_path.exists():
         return
-    weights_path = folder / "networks" / job.id / "weights.safetensors"
-    fit = _fit_cvae if job.backbone == "cvae" else _fit_classifier
-    vectors, logits = fit(weights_path, job, material, on_epoch)
     part_of = {case_id: part for part in ("train", "tune", "test") for case_id in getattr(job.split, part)}
     rows = [row for row, case_id in enumerate(material.patches.case_ids) if case_id in part_of]
     case_ids = [material.patches.case_ids[row] for row in rows]
+    found = _read_before(folder, job, case_ids)
+    if found is None:
+        fit = _fit_cvae if job.backbone == "cvae" else _fit_classifier
+        vectors, logits = fit(job.weights_path(folder), job, material, on_epoch)
+        found = vectors[rows], logits[rows]
     embeddings = Embeddings(
         network=job.network,
         repeat=job.split.repeat,
@@ -81,10 +93,23 @@ def fit_job(folder: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch
         case_ids=np.array(case_ids, dtype=np.str_),
         parts=np.array([part_of[case_id] for case_id in case_ids], dtype=np.str_),
         labels=np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64),
-        vectors=vectors[rows],
-        logits=logits[rows],
+        vectors=found[0],
+        logits=found[1],
     )
     store.write_embeddings(embeddings_path, embeddings)
+
+
+def _read_before(
+    folder: Path, job: NetworkJob, case_ids: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """What a frozen network said of these cases in another split of the run: it says the same in all of them."""
+    for path in sorted((folder / "embeddings").glob(f"{job.network}-r*.npz")) if job.frozen else ():
+        known = store.read_embeddings(path)
+        row_of = {case_id: row for row, case_id in enumerate(known.case_ids.tolist())}
+        if row_of.keys() >= set(case_ids):
+            rows = [row_of[case_id] for case_id in case_ids]
+            return known.vectors[rows], known.logits[rows]
+    return None
 
 
 def _fit_classifier(
@@ -93,6 +118,9 @@ def _fit_classifier(
     settings = material.settings
     if path.exists():
         network = restore_classifier(path, job.backbone)
+    elif job.frozen:
+        network = training.untrained(material.starts[job.backbone])
+        weights.save_state(path, network.state(), {"alpha": "", "style": network.backbone.style})
     else:
         checkpoint = Checkpoint(path.with_name("checkpoint.safetensors"))
         network = training.train_network(

@@ -172,7 +172,7 @@ def forecast(
     benign = {case.case_id for case in cohort.cases if case.label == 0}
     epochs = {job.id: 0 if job.id in trained else most_epochs(job, settings) for job in left}
     n_cases, normal = len(cohort.cases), len(benign.intersection(splits[0].train))
-    detectors = [recipe.detector for recipe in recipes if recipe.detector]
+    detectors = [one.detector for recipe in recipes for one in recipe.networks if one.detector]
     return Plan(
         settings=settings,
         splits=splits,
@@ -205,6 +205,8 @@ def _epoch_seconds(job: NetworkJob, pace: Pace, settings: Settings, benign: set[
 
 def most_epochs(job: NetworkJob, settings: Settings) -> int:
     """How many epochs a network is trained if it does not stop early."""
+    if job.frozen:
+        return 0
     most = settings.cvae.max_epochs if job.backbone == "cvae" else settings.training.resolved().max_epochs
     assert most is not None
     return most

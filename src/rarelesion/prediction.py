@@ -1,6 +1,6 @@
 """The next case: read by every fold of a finished study, and placed among the cases the study knows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,24 @@ from scipy.stats import rankdata
 from rarelesion import cvae, store, training
 from rarelesion.backbones import BACKBONES
 from rarelesion.calibration import at_prevalence, fit_platt
+from rarelesion.choices import read_choices
+from rarelesion.choosing import Choice
 from rarelesion.cohort import make_case, read_new_cases
 from rarelesion.config import read_settings
 from rarelesion.conformal import conformal_sets, fit_conformal
 from rarelesion.contrasts import SCORERS
+from rarelesion.ensembles import Joined, first_width, fit_scales, join, part
 from rarelesion.errors import InputError, Problem
+from rarelesion.features import beside_new, read_beside
 from rarelesion.fitting import NetworkJob, network_jobs, restore_classifier, restore_cvae
+from rarelesion.fusion import Beside
 from rarelesion.patches import load_patches
-from rarelesion.recipes import Recipe, lead_recipe, parse_recipe
-from rarelesion.scoring import CaseScorer, fit_scorer, texture_probability
+from rarelesion.recipes import AUTO, Recipe, lead_recipe, parse_recipe
+from rarelesion.scoring import CaseScorer, SplitScorer, fit_scorer, fit_split, split_rows, texture_probability
 from rarelesion.settings import DetectorSettings, Settings
 from rarelesion.starts import made_anew
 from rarelesion.thresholds import choose_threshold
-from rarelesion.types import CLASSES, Case, Cohort, Embeddings, Floats, Ints, Patches
+from rarelesion.types import CLASSES, Case, Cohort, Embeddings, Floats, Ints, Patches, Split
 
 LEAVE_OUT_PARTS = 10
 """A detector's scores of its own training cases come from ten refits, each without the tenth it scores."""
@@ -101,6 +106,26 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class _Run:
+    """What is known of the study that reads a case."""
+
+    folder: Path
+    recipe: Recipe
+    settings: Settings
+    patient_of: Mapping[str, str]
+    label_of: Mapping[str, int]
+    beside: Beside | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _New:
+    """What is known of the new cases, row by row."""
+
+    patches: Patches
+    beside: Beside | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class _Fold:
     """What one fold says of all new cases."""
 
@@ -110,7 +135,8 @@ class _Fold:
     known: NDArray[np.str_]
     """(m,) ids of the study's cases."""
     distances: NDArray[np.float64]
-    """(n, m) from each new case to each of the study's, as a share of the length of the new one's embedding."""
+    """(n, m) from each new case to each of the study's, as a share of the length of the new one's embedding; where
+    there is no network, of its standardised features."""
 
 
 def predict_cases(
@@ -123,16 +149,20 @@ def predict_cases(
 ) -> tuple[Prediction, ...]:
     """Read new cases with a finished run: rows of a cohort table, or one case given by its files.
 
-    `images`, `masks` and `boxes` map sequences to paths and box texts. Without a `recipe_name` the paper's proposed
-    recipe reads the case, or the run's first. Raises InputError where the case, the run or the recipe is unusable.
+    `images`, `masks` and `boxes` map sequences to paths and box texts. Without a `recipe_name` the run's `auto` reads
+    the case, else the paper's proposed recipe, else the first. A recipe with clinical columns needs a table that has
+    them.
+    Raises InputError where the case, the run or the recipe is unusable.
     """
     if not (folder / "splits.json").exists():
         raise InputError(Problem(str(folder), "holds no run", remedy="Give the folder a study wrote with --out."))
     settings = read_settings(folder / "study.toml")
-    recipe = _recipe(settings, recipe_name)
+    name = _recipe_name(settings, recipe_name)
     cases = _new_cases(table, images, masks, boxes, settings)
-    patches = load_patches(cases, settings.images, None)
-    jobs = network_jobs([recipe], store.read_splits(folder / "splits.json"))
+    splits = store.read_splits(folder / "splits.json")
+    choices = read_choices(folder, splits) if name == AUTO else ()
+    names = [choice.recipe for choice in choices] or [name] * len(splits)
+    recipes = [parse_recipe(name, tuple(BACKBONES), SCORERS) for name in names]
     words = {CLASSES[0]: settings.cohort.negative, CLASSES[1]: settings.cohort.positive}
     table_rows = store.read_case_table(folder / "cohort.csv")
     known = {
@@ -140,7 +170,14 @@ def predict_cases(
         for row in table_rows
     }
     patient_of = {row["case_id"]: row["patient_id"] for row in table_rows}
-    folds = [_read_fold(folder, job, recipe, settings, patches, patient_of) for job in jobs]
+    label_of = {row["case_id"]: CLASSES.index(row["label"]) for row in table_rows}
+    beside = read_beside(folder, {row["case_id"]: row for row in table_rows}, settings, recipes)
+    further = None if beside is None else beside_new(beside, cases, settings)
+    new = _New(load_patches(cases, settings.images, None), further)
+    runs = (_Run(folder, recipe, settings, patient_of, label_of, beside) for recipe in recipes)
+    folds = [_read_fold(run, split, new) for run, split in zip(runs, splits, strict=True)]
+    folds = [_on_log_odds(*pair) for pair in zip(folds, choices, strict=True)] if choices else folds
+    recipe = replace(min(recipes, key=lambda one: bool(one.network or one.radiomics)), name=name)
     return tuple(_summary(case, recipe, row, folds, known, settings) for row, case in enumerate(cases.cases))
 
 
@@ -180,18 +217,25 @@ def _case_of_options(images: Mapping[str, Path], masks: Mapping[str, Path], boxe
         ) from None
 
 
-def _recipe(settings: Settings, name: str | None) -> Recipe:
+def _recipe_name(settings: Settings, name: str | None) -> str:
     if name is not None and name not in settings.recipes:
         raise InputError(Problem("--recipe", "is not in this run", repr(name), "one of " + ", ".join(settings.recipes)))
-    chosen = name or (lead_recipe(settings.recipes) or settings.recipes[0])
-    return parse_recipe(chosen, tuple(BACKBONES), SCORERS)
+    return name or lead_recipe(settings.recipes) or settings.recipes[0]
+
+
+def _on_log_odds(fold: _Fold, choice: Choice) -> _Fold:
+    """What a fold says on the scale of the row `auto`: all else stays, as the scale keeps the order of scores."""
+    scores = choice.log_odds(np.array([(reading.score, reading.threshold) for reading in fold.readings]))
+    scales = zip(fold.readings, scores.reshape(-1, 2).tolist(), strict=True)
+    readings = [replace(reading, score=score, threshold=threshold) for reading, (score, threshold) in scales]
+    return replace(fold, readings=readings)
 
 
 def _embed(
     folder: Path, job: NetworkJob, settings: Settings, patches: Patches
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Embeddings (n, dim) and logits (n, classes) of the new cases."""
-    path = folder / "networks" / job.id / "weights.safetensors"
+    path = job.weights_path(folder)
     if not path.exists():
         raise InputError(Problem(str(path), "is missing", remedy=made_anew(path)))
     if job.backbone != "cvae":
@@ -200,30 +244,34 @@ def _embed(
     return vectors, scores.astype(np.float32)[:, None]
 
 
-def _read_fold(
-    folder: Path,
-    job: NetworkJob,
-    recipe: Recipe,
-    settings: Settings,
-    patches: Patches,
-    patient_of: Mapping[str, str],
-) -> _Fold:
-    vectors, logits = _embed(folder, job, settings, patches)
-    known = store.read_embeddings(folder / "embeddings" / f"{job.id}.npz")
-    scorer = fit_scorer(recipe, known, settings.detectors)
+def _embed_fold(run: _Run, split: Split, new: _New) -> tuple[Embeddings, Floats, Floats]:
+    """What is known of the fold's cases, and embeddings (n, dim) and logits (n, classes) of the new ones."""
+    jobs = network_jobs([run.recipe], [split])
+    if not jobs:
+        nothing = np.empty((len(new.patches.case_ids), 0))
+        return split_rows(split, run.label_of), nothing, nothing
+    vectors, logits = zip(*(_embed(run.folder, job, run.settings, new.patches) for job in jobs), strict=True)
+    known = join([store.read_embeddings(run.folder / "embeddings" / f"{job.id}.npz") for job in jobs])
+    return known, np.hstack(vectors), np.hstack(logits)
+
+
+def _read_fold(run: _Run, split: Split, new: _New) -> _Fold:
+    recipe, settings, names = run.recipe, run.settings, new.patches.case_ids
+    known, vectors, logits = _embed_fold(run, split, new)
+    scorer = fit_split(recipe, known, settings.detectors, run.beside, run.patient_of)
     tune = known.parts == "tune"
-    tuning = known.labels[tune], scorer(known.vectors[tune], known.logits[tune])
+    tuning = known.labels[tune], scorer.tune
     threshold = choose_threshold(*tuning, settings.statistics.threshold)
-    patients = [patient_of[case_id] for case_id in known.case_ids[tune].tolist()]
-    scores = scorer(vectors, logits)
+    patients = [run.patient_of[case_id] for case_id in known.case_ids[tune].tolist()]
+    scores = scorer.score(vectors, logits, new.beside, names)
     probabilities = _probabilities(*tuning, scores, settings.statistics.prevalence)
     possible, note = _possible(*tuning, patients, scores, settings)
-    benign = benign_training_scores(recipe, known, settings.detectors)
+    benign = _benign_scores(recipe, known, scorer, settings.detectors)
     textures = texture_probability(logits) if recipe.texture else [None] * len(logits)
     readings = [
         FoldReading(
-            repeat=job.split.repeat,
-            fold=job.split.fold,
+            repeat=split.repeat,
+            fold=split.fold,
             score=float(score),
             threshold=threshold,
             probability=float(probability),
@@ -233,8 +281,14 @@ def _read_fold(
         )
         for score, texture, probability, answers in zip(scores, textures, probabilities, possible, strict=True)
     ]
+    # An ensemble's neighbours are those that its first network finds: embeddings of two have no common unit.
+    length = first_width(known)
+    vectors, others = vectors[:, :length], known.vectors[:, :length]
+    if scorer.network is None and scorer.fused is not None and run.beside is not None and new.beside is not None:
+        vectors = scorer.fused.standardised(new.beside, names)
+        others = scorer.fused.standardised(run.beside, known.case_ids.tolist())
     lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
-    return _Fold(readings, note, known.case_ids, cdist(vectors, known.vectors) / lengths[:, None])
+    return _Fold(readings, note, known.case_ids, cdist(vectors, others) / lengths[:, None])
 
 
 def _probabilities(labels: Ints, tuning: Floats, scores: Floats, prevalence: float | None) -> NDArray[np.float64]:
@@ -254,23 +308,38 @@ def _possible(
     return [tuple(word for word, still in zip(words, row, strict=True) if still) for row in kept], rule.note
 
 
+def _benign_scores(
+    recipe: Recipe, known: Embeddings, scorer: SplitScorer, settings: DetectorSettings
+) -> NDArray[np.float64]:
+    """Scores of the benign training cases, as far as can be as if each had been new."""
+    own = benign_training_scores(recipe, known, settings) if recipe.network else None
+    if scorer.fused is not None:
+        return scorer.fused.training(own, known.labels[known.parts == "train"] == 0)
+    assert own is not None
+    return own
+
+
 def benign_training_scores(recipe: Recipe, known: Embeddings, settings: DetectorSettings) -> NDArray[np.float64]:
-    """Scores of the benign training cases as if each had been new.
+    """Scores of the benign training cases (n,), in their order, by the network of a recipe as if each had been new.
 
     A detector finds no distance between a case and itself, so each tenth is scored by a refit on the others. A
     classifier can't be retrained here: its scores of its own training cases are taken, and lie lower than those of
     new benign cases would.
     """
     rows = np.flatnonzero((known.parts == "train") & (known.labels == 0))
+    if recipe.members:
+        assert isinstance(known, Joined)
+        pairs = list(zip(recipe.members, part(known), strict=True))
+        tuned = [_scores_of(fit_scorer(one, its, settings), its, known.parts == "tune") for one, its in pairs]
+        return fit_scales(tuned).mean([benign_training_scores(one, its, settings) for one, its in pairs])
     if recipe.detector is None:
         return _scores_of(fit_scorer(recipe, known, settings), known, rows)
     parts = [rows[start::LEAVE_OUT_PARTS] for start in range(min(LEAVE_OUT_PARTS, len(rows)))]
-    return np.concatenate(
-        [_scores_of(fit_scorer(recipe, _without(known, part), settings), known, part) for part in parts]
-    )
+    found = [_scores_of(fit_scorer(recipe, _without(known, part), settings), known, part) for part in parts]
+    return np.concatenate(found)[np.argsort(np.concatenate(parts))]
 
 
-def _scores_of(scorer: CaseScorer, known: Embeddings, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def _scores_of(scorer: CaseScorer, known: Embeddings, rows: NDArray[Any]) -> NDArray[np.float64]:
     return scorer(known.vectors[rows], known.logits[rows])
 
 
@@ -288,7 +357,8 @@ def _summary(
     malignant = sum(reading.score >= reading.threshold for reading in readings)
     nearest = _nearest(row, folds)
     same = [np.min(fold.distances[row][fold.known == nearest[0]], initial=np.inf) < SAME_PICTURE for fold in folds]
-    known_as = nearest.pop(0) if all(same) else None
+    # Two patients may be of one age and sex; two pictures are not alike in all their pixels.
+    known_as = nearest.pop(0) if all(same) and (recipe.network or recipe.radiomics) else None
     words = settings.cohort.negative, settings.cohort.positive
     possible = tuple(word for word in words if 2 * sum(word in one.possible for one in readings) >= len(readings))
     notes = list(dict.fromkeys(fold.note for fold in folds if fold.note))
@@ -324,62 +394,3 @@ def _nearest(row: int, folds: Sequence[_Fold]) -> list[str]:
 def prediction_json(prediction: Prediction) -> dict[str, Any]:
     """A prediction as plain values."""
     return asdict(prediction)
-
-
-def prediction_text(prediction: Prediction) -> str:
-    """A prediction in words, for a person."""
-    readings = prediction.readings
-    percentiles = [reading.percentile for reading in readings]
-    spread = f" ({min(percentiles):.0f} to {max(percentiles):.0f} % by network)" if len(readings) > 1 else ""
-    low, high = (end(reading.probability for reading in readings) for end in (min, max))
-    chances = f" ({100 * low:.0f} to {100 * high:.0f} % by network)" if len(readings) > 1 else ""
-    share = "it is as common as in the study"
-    if prediction.prevalence is not None:
-        share = f"{100 * prediction.prevalence:.3g} % of the lesions are malignant"
-    lines = [
-        f"{prediction.case_id}: {prediction.decision}{', but unsure' if prediction.unsure else ''}",
-        *_warnings(prediction),
-        f"  {_votes(prediction)} at the threshold chosen on its tuning cases.",
-        f"  {_remaining(prediction)}",
-        f"  Probability of malignancy {100 * prediction.probability:.0f} %{chances}, if {share}.",
-        f"  More suspicious than {prediction.percentile:.0f} % of the benign cases learnt from{spread}.",
-        "  Looks most like " + ", ".join(map(_neighbour_text, prediction.neighbours)) + ".",
-        "  network       score  threshold  percentile  malignant",
-    ]
-    lines += [
-        f"  r{r.repeat}f{r.fold:<6}{r.score:10.3f} {r.threshold:10.3f}{r.percentile:10.0f} %  "
-        f"{'yes' if r.score >= r.threshold else 'no':>9}"
-        for r in readings
-    ]
-    return "\n".join([*lines, f"  Recipe {prediction.recipe}. For research only, not for diagnosis."])
-
-
-def _votes(prediction: Prediction) -> str:
-    n = len(prediction.readings)
-    if n == 1:
-        return f"The only network calls it {prediction.decision},"
-    return f"{prediction.folds_malignant} of {n} networks call it malignant, each"
-
-
-def _remaining(prediction: Prediction) -> str:
-    """What is left of the two answers at the rate of mistakes that was allowed."""
-    allowed = f"at {100 * prediction.conformal_alpha:.0f} % mistakes in each class"
-    if not prediction.possible:
-        return f"Both answers are ruled out {allowed}: it is like neither class, look at it."
-    if len(prediction.possible) == 1:
-        return f"Only {prediction.possible[0]} is left {allowed}."
-    note = f" ({prediction.conformal_note})" if prediction.conformal_note else ""
-    return f"Neither answer can be ruled out {allowed}{note}."
-
-
-def _warnings(prediction: Prediction) -> Iterator[str]:
-    if prediction.known_as is not None:
-        yield f"  CAUTION: the study holds this picture as case {prediction.known_as}: it is no reading of a new case."
-    textures = [r.texture_probability for r in prediction.readings if r.texture_probability is not None]
-    if textures and np.mean(textures) > 0.5:
-        chance = f"texture probability {np.mean(textures):.2f}"
-        yield f"  CAUTION: this does not look like a lesion ({chance}). Check the image and the box or mask."
-
-
-def _neighbour_text(neighbour: Neighbour) -> str:
-    return f"{neighbour.case_id} ({', '.join(filter(None, (neighbour.label, neighbour.subtype)))})"

@@ -1,7 +1,7 @@
 """Recipes by name: what each row of Table 3 trains and how it scores, and the paper's row order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rarelesion.errors import InputError, Problem
 
@@ -15,6 +15,11 @@ AUTO = "auto"
 BASELINE_PREFIX = "baseline:"
 FEATURES = ("radiomics", "clinical")
 """What may stand alone or at the end of a recipe: kinds of features that no network makes."""
+JOIN = "++"
+"""Stands between the members of an ensemble."""
+BEST_NAME = "best"
+BEST = JOIN.join(("mobilenet", "mobilenet+texture", "mobilenet+texture+l2", "resnet50-conv4+frozen+logistic+radiomics"))
+"""What was the most accurate by the protocol of benchmarks/accuracy.md; the features count for the whole of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,27 @@ class Recipe:
     """A word of `contrasts.SCORERS`, or None where the classifier's own output is the score."""
     radiomics: bool = False
     clinical: bool = False
+    frozen: bool = False
+    """Whether the backbone is taken as it starts, and nothing in it trained."""
+    members: tuple["Recipe", ...] = ()
+    """Of an ensemble: the recipes whose scores are averaged."""
 
     @property
     def network(self) -> str:
         """The name of the network behind the recipe: the recipe without its detector and features; empty for none."""
-        return self.backbone + "+texture" * self.texture + "+l2" * self.l2
+        if self.members:
+            return JOIN.join(member.network for member in self.members)
+        return self.backbone + "+frozen" * self.frozen + "+texture" * self.texture + "+l2" * self.l2
+
+    @property
+    def networks(self) -> tuple["Recipe", ...]:
+        """Those that each have one network behind them: the recipe itself, its members, or none."""
+        return self.members or ((self,) if self.network else ())
+
+    @property
+    def backbones(self) -> frozenset[str]:
+        """Every backbone behind the recipe, the CVAE among them."""
+        return frozenset(recipe.backbone for recipe in self.networks)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -43,34 +64,58 @@ class Recipe:
 
 
 def parse_recipe(name: str, backbones: tuple[str, ...], detectors: tuple[str, ...]) -> Recipe:
-    """Read `backbone[+texture][+l2][+detector]` or `cvae`, either with `+radiomics` or `+clinical` at its end, or these
-    alone.
+    """Read `backbone[+texture][+l2][+detector]`, `backbone+frozen+detector` or `cvae`; several of these joined by `++`
+    are an ensemble. Any of them may have `+radiomics` or `+clinical` at its end, and these may stand alone. `best`
+    stands for `BEST`.
 
     Raises InputError with the valid words when a part is unknown, repeated or out of order.
     """
+    if name == BEST_NAME:
+        return replace(parse_recipe(BEST, backbones, detectors), name=name)
     words = name.split("+")
     clinical = words[-1:] == ["clinical"] and bool(words.pop())
     radiomics = words[-1:] == ["radiomics"] and bool(words.pop())
-    if not words or words == ["cvae"]:
-        return Recipe(name, "".join(words), False, False, None, radiomics, clinical)
-    backbone, *rest = words
-    texture = rest[:1] == ["texture"] and bool(rest.pop(0))
-    l2 = rest[:1] == ["l2"] and bool(rest.pop(0))
+    if not words:
+        return Recipe(name, "", False, False, None, radiomics, clinical)
+    members = [_network_recipe(member, backbones, detectors) for member in "+".join(words).split(JOIN)]
+    found = tuple(member for member in members if member is not None)
+    if len(set(found)) < len(members):
+        raise InputError(_unknown(name, backbones, detectors))
+    if len(found) == 1:
+        return replace(found[0], name=name, radiomics=radiomics, clinical=clinical)
+    return Recipe(name, "", False, False, None, radiomics, clinical, members=found)
+
+
+def _network_recipe(name: str, backbones: tuple[str, ...], detectors: tuple[str, ...]) -> Recipe | None:
+    """A recipe with one network behind it, and no features beside it; None where the words are not such a one."""
+    backbone, *rest = name.split("+")
+    if name == "cvae":
+        return Recipe(name, "cvae", texture=False, l2=False, detector=None)
+    frozen = rest[:1] == ["frozen"] and bool(rest.pop(0))
+    texture = not frozen and rest[:1] == ["texture"] and bool(rest.pop(0))
+    l2 = not frozen and rest[:1] == ["l2"] and bool(rest.pop(0))
     detector = rest.pop(0) if rest and rest[0] in detectors else None
-    if backbone not in backbones or rest:
-        raise InputError(
-            Problem(
-                where="recipes",
-                what="unknown recipe",
-                found=repr(name),
-                expected=f"BACKBONE[+texture][+l2][+DETECTOR][+radiomics][+clinical] with BACKBONE one of "
-                f"{', '.join(backbones)} and DETECTOR one of {', '.join(detectors)}; or cvae; or the features alone",
-                remedy="Readers are added with --readers, not as recipes."
-                if name.startswith(READER_PREFIX)
-                else "Check the spelling and the order of the parts.",
-            )
-        )
-    return Recipe(name, backbone, texture, l2, detector, radiomics, clinical)
+    if backbone not in backbones or rest or (frozen and detector is None):
+        return None
+    return Recipe(name, backbone, texture, l2, detector, frozen=frozen)
+
+
+def _unknown(name: str, backbones: tuple[str, ...], detectors: tuple[str, ...]) -> Problem:
+    if name.startswith(READER_PREFIX):
+        remedy = "Readers are added with --readers, not as recipes."
+    elif "frozen" in name.split("+"):
+        remedy = "What is frozen learns nothing, texture and l2 included: a detector or contrast must follow."
+    else:
+        remedy = "Check the spelling and the order of the parts."
+    return Problem(
+        where="recipes",
+        what="unknown recipe",
+        found=repr(name),
+        expected=f"BACKBONE[+texture][+l2][+DETECTOR][+radiomics][+clinical] or BACKBONE+frozen+DETECTOR with BACKBONE "
+        f"one of {', '.join(backbones)} and DETECTOR one of {', '.join(detectors)}; or cvae; or several different ones "
+        f"joined by {JOIN}; or the features alone; or {BEST_NAME}",
+        remedy=remedy,
+    )
 
 
 def row_order(recipe: str) -> tuple[int, int, str]:
@@ -83,6 +128,8 @@ def row_order(recipe: str) -> tuple[int, int, str]:
         return len(PAPER_BACKBONES) + 2, recipe.count("+"), recipe
     if recipe.partition("+")[0] == "cvae":
         return len(PAPER_BACKBONES) + 1, 0, recipe
+    if recipe == BEST_NAME or JOIN in recipe:
+        return len(PAPER_BACKBONES), len(PAPER_SUFFIXES) + (recipe != BEST_NAME) + 1, recipe
     backbone, _, suffix = recipe.partition("+")
     base = PAPER_BACKBONES.index(backbone) if backbone in PAPER_BACKBONES else len(PAPER_BACKBONES)
     suffix = f"+{suffix}" if suffix else ""

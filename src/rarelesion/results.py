@@ -102,8 +102,9 @@ def _shown_in_two_dimensions(folder: Path, recipes: Sequence[Scores]) -> tuple[S
     else the first whose network is there; and the embeddings of its first split."""
     ranked = sorted(recipes, key=lambda scores: (scores.recipe != PROPOSED, not scores.recipe.endswith("+lof")))
     for scores in ranked:
-        for network in (scores.recipe, scores.recipe.rpartition("+")[0]):
+        words = scores.recipe.split("+")
+        for network in ("+".join(words[:end]) for end in range(len(words), 0, -1)):
             path = folder / "embeddings" / f"{network}-r0f0.npz"
-            if network and network != "cvae" and path.exists():
+            if network != "cvae" and path.exists():
                 return scores, path
     return None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarelesion.contrasts import fit_embedding_scorer
+from rarelesion.ensembles import Joined, apart, fit_scales, part
 from rarelesion.fusion import Beside, FeaturePart, FusedSplit, fuse
 from rarelesion.recipes import Recipe
 from rarelesion.settings import DetectorSettings
@@ -21,8 +22,11 @@ def fit_scorer(recipe: Recipe, embeddings: Embeddings, settings: DetectorSetting
 
     A detector is fitted on the benign training cases, a contrast on both classes. A classifier's score is the log-odds
     of malignant against benign: it ranks as the probability of malignant among the two does, but never ties where that
-    rounds to 1. The CVAE's is its own anomaly score.
+    rounds to 1. The CVAE's is its own anomaly score. An ensemble's is the mean of its members', see `ensembles`.
     """
+    if recipe.members:
+        assert isinstance(embeddings, Joined)
+        return _fit_members(recipe, embeddings, settings)
     if recipe.detector is not None:
         learnt = embeddings.parts == "train"
         benign, malignant = (embeddings.vectors[learnt & (embeddings.labels == label)] for label in (0, 1))
@@ -31,6 +35,20 @@ def fit_scorer(recipe: Recipe, embeddings: Embeddings, settings: DetectorSetting
     if recipe.backbone == "cvae":
         return lambda vectors, logits: logits[:, 0].astype(np.float64)
     return lambda vectors, logits: logits[:, 1].astype(np.float64) - logits[:, 0].astype(np.float64)
+
+
+def _fit_members(recipe: Recipe, joined: Joined, settings: DetectorSettings) -> CaseScorer:
+    known = part(joined)
+    scorers = [fit_scorer(one, rows, settings) for one, rows in zip(recipe.members, known, strict=True)]
+    tune = joined.parts == "tune"
+    tuned = [score(rows.vectors[tune], rows.logits[tune]) for score, rows in zip(scorers, known, strict=True)]
+    scales = fit_scales(tuned)
+
+    def mean(vectors: Floats, logits: Floats) -> NDArray[np.float64]:
+        pieces = apart(joined.widths, vectors, logits)
+        return scales.mean([score(*piece) for score, piece in zip(scorers, pieces, strict=True)])
+
+    return mean
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -183,7 +183,8 @@ def mended_by_removing(path: Path) -> Iterator[None]:
 
 def made_anew(path: Path) -> str:
     """How the weights at `path` of a run are made again, in words."""
-    embeddings = f" and embeddings/{path.parent.name}.npz"
+    every_split = "-*" * path.parent.name.endswith("+frozen")
+    embeddings = f" and embeddings/{path.parent.name}{every_split}.npz"
     also = "" if path.parent.name.startswith(START) else embeddings
     return f"Remove it{also} and give the study's command again: only this network is made anew."
 

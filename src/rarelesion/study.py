@@ -18,9 +18,12 @@ from rarelesion.claim import check_inputs, claim_folder, goes_on, going_on, plan
 from rarelesion.cohort import read_cohort, read_ratings
 from rarelesion.config import settings_toml
 from rarelesion.crop import resolve_channels
+from rarelesion.ensembles import join
 from rarelesion.errors import InputError, Problem
+from rarelesion.features import read_beside, with_columns, write_radiomics
 from rarelesion.figures import patch_examples
 from rarelesion.fitting import Material, NetworkJob, network_jobs
+from rarelesion.fusion import FeaturePart
 from rarelesion.layers import Backbone
 from rarelesion.learning_curve import check_curves, curve_names, with_curves, write_curve_scores
 from rarelesion.materials import read_materials
@@ -30,12 +33,12 @@ from rarelesion.planning import Plan, forecast, most_epochs, parse_recipes, plan
 from rarelesion.readers import reader_scores
 from rarelesion.recipes import PAPER_RECIPES, READER_PREFIX, Recipe
 from rarelesion.results import write_figure
-from rarelesion.scoring import score_recipe
+from rarelesion.scoring import score_recipe, split_rows
 from rarelesion.settings import Settings, TextureSettings
 from rarelesion.splits import make_splits
 from rarelesion.starts import fetch_missing, is_to_be_taught, recorded_starts, starting_backbone
 from rarelesion.texture import crop_textures, texture_set
-from rarelesion.types import Cohort, Patches, Scores, Split
+from rarelesion.types import Cohort, Embeddings, Patches, Scores, Split
 from rarelesion.workers import give_memory_back, train_all
 
 PATCHES = ".patches.npy.part"
@@ -93,7 +96,7 @@ def run_study(
     _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
-    backbones = dict.fromkeys(recipe.backbone for recipe in parse_recipes(settings) if recipe.backbone != "cvae")
+    backbones = sorted({name for recipe in parse_recipes(settings) for name in recipe.backbones} - {"cvae"})
     fetch_missing(folder, backbones, settings, progress)
     plan = _plan(folder, _resolved(settings, cohort), cohort, workers, budget, progress)
     give_memory_back()
@@ -116,7 +119,7 @@ def run_study(
     jobs = network_jobs(recipes, splits)
     with store.needed_within(folder / PATCHES) as path:
         _make_networks(path, folder, cohort, inputs, jobs, plan, progress)
-    scores = _score(folder, recipes, jobs, cohort, settings, progress)
+    scores = _score(folder, recipes, jobs, splits, cohort, settings, progress)
     store.write_scores(folder / "scores.csv", [*scores, *choose_and_note(folder, settings, scores), *readers])
     _score_curves(folder, recipes, splits, cohort, settings, progress)
 
@@ -140,7 +143,10 @@ def _make_networks(
     check_inputs(folder, inputs)
     findings = find_suspicions(cohort, zip(cohort.cases, patches.pixels, strict=True), settings.split.folds)
     store.write_json(folder / "findings.json", [asdict(finding) for finding in findings])
-    store.write_cohort(folder / "cohort.csv", cohort.cases, settings.cohort.subgroups)
+    kept = (*settings.cohort.subgroups, *settings.features.clinical)
+    store.write_cohort(folder / "cohort.csv", cohort.cases, kept)
+    measuring = partial(progress, "Measuring radiomics", "")
+    write_radiomics(folder, cohort, settings, parse_recipes(settings), measuring)
     starts, origins = _starts(folder, plan, progress)
     material = _material(cohort, patches, jobs, starts, settings)
     some_textures = material.textures if len(material.textures) else None
@@ -160,7 +166,7 @@ def _resolved(settings: Settings, cohort: Cohort) -> Settings:
     """The settings with everything filled in that the profile, the paper or the cohort decides."""
     channels = resolve_channels(cohort.sequences, settings.images.channels)
     return replace(
-        settings,
+        with_columns(settings, cohort, parse_recipes(settings)),
         recipes=settings.recipes or PAPER_RECIPES,
         images=replace(settings.images, channels=channels),
         training=settings.training.resolved(),
@@ -280,7 +286,7 @@ def _score_curves(
         return
 
     def score(recipe: Recipe, jobs: Sequence[NetworkJob], smaller: Sequence[Split]) -> Scores:
-        return _score(folder, [recipe], jobs, cohort, settings, lambda stage, detail, done, total: None)[0]
+        return _score(folder, [recipe], jobs, smaller, cohort, settings, lambda stage, detail, done, total: None)[0]
 
     on_scored = partial(progress, "Scoring the learning curve")
     write_curve_scores(folder, settings, recipes, splits, cohort, score, on_scored)
@@ -290,16 +296,29 @@ def _score(
     folder: Path,
     recipes: Sequence[Recipe],
     jobs: Sequence[NetworkJob],
+    splits: Sequence[Split],
     cohort: Cohort,
     settings: Settings,
     progress: Progress,
 ) -> list[Scores]:
     patient_of = {case.case_id: case.patient_id for case in cohort.cases}
+    label_of = {case.case_id: case.label for case in cohort.cases}
+    beside = read_beside(folder, {case.case_id: case.columns for case in cohort.cases}, settings, recipes)
+    learnt: dict[tuple[str, int, int], FeaturePart] = {}
     scores = []
     for number, recipe in enumerate(recipes, start=1):
-        ids = [job.id for job in jobs if job.network == recipe.network]
         # One by one: those of all splits of 10,000 cases would fill the memory.
-        embeddings = (store.read_embeddings(folder / "embeddings" / f"{job_id}.npz") for job_id in ids)
-        scores.append(score_recipe(recipe, embeddings, patient_of, settings.detectors))
+        rows = (_read_rows(folder, recipe, split, jobs, label_of) for split in splits)
+        scores.append(score_recipe(recipe, rows, patient_of, settings.detectors, beside, learnt))
         progress("Scoring", recipe.name, number, len(recipes))
     return scores
+
+
+def _read_rows(
+    folder: Path, recipe: Recipe, split: Split, jobs: Sequence[NetworkJob], label_of: Mapping[str, int]
+) -> Embeddings:
+    """What the networks of a recipe say of the cases of a split; nothing but who they are, where it has none."""
+    id_of = {job.network: job.id for job in jobs if (job.split.repeat, job.split.fold) == (split.repeat, split.fold)}
+    ids = [id_of[one.network] for one in recipe.networks]
+    found = [store.read_embeddings(folder / "embeddings" / f"{job_id}.npz") for job_id in ids]
+    return join(found) if found else split_rows(split, label_of)

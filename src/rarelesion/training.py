@@ -138,6 +138,13 @@ def train_network(
     return TrainedNetwork(network.backbone, network.head, classes, history)
 
 
+def untrained(backbone: Backbone) -> TrainedNetwork:
+    """A copy of a backbone as it is, under a last layer that says nothing of either class: for its embeddings."""
+    network = _assemble(copy.deepcopy(backbone), classes=2, alpha=None, seed=0)
+    nn.init.zeros_(network.head.linear.weight)
+    return network
+
+
 def embed(
     network: TrainedNetwork,
     pixels: PixelRows,
