@@ -185,7 +185,7 @@ def _tested(plan: Plan) -> int:
 
 def _too_little(budget: Budget, smallest: Plan, spent: float) -> Problem:
     settings = smallest.settings
-    backbones = ", ".join(sorted({name for recipe in parse_recipes(settings) for name in recipe.backbones}))
+    backbones = ", ".join(dict.fromkeys(one.backbone for recipe in parse_recipes(settings) for one in recipe.networks))
     folds, side = len(smallest.splits), settings.images.side_px
     epochs = settings.training.resolved().max_epochs
     plan = f"{backbones} on {folds} split{'s' * (folds > 1)}, {side} px, {epochs} epochs"
