@@ -166,13 +166,13 @@ def study(
         str | None,
         typer.Option(help="The time it may take, e.g. 90s, 20m, 1h30m: what you do not name yourself is made to fit."),
     ] = None,
-    as_json: AsJson = False,
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="Train on fewer cases too, to forecast what more would bring.")
     ] = False,
     curve_recipes: Annotated[
         str | None, typer.Option(help="Whose learning curve; default: the row that the report is about.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train, embed, detect, score and evaluate: from a cohort to Table 3, figures and a report.
 
@@ -197,8 +197,8 @@ def study(
             "training": {"profile": profile, "max_epochs": epochs},
             "textures": {"source": textures},
             "weights": _weight_overrides(weights or []),
-        }
             "learning_curve": {"recipes": _names(curve_recipes) or (["lead"] if learning_curve else None)},
+        }
         settings = read_settings(config, overrides)
         within = None if budget is None else Budget(parse_budget(budget), named_settings(config, overrides))
         with ConsoleProgress() as progress:
@@ -226,15 +226,15 @@ def _weight_overrides(words: list[str]) -> dict[str, Any]:
 
 
 def _show_run(folder: Path, as_json: bool = False) -> None:
-    from rarelesion.store import read_text
     from rarelesion.publish import closing_words
+    from rarelesion.store import read_text
 
     if as_json:
         print(read_text(folder / "evaluation.json"), end="")
         return
     print(read_text(folder / "table3.md"))
-    print(f"Report: {folder / 'report.html'}")
     print(*(f"{sentence}\n" for sentence in closing_words(folder)), sep="\n", end="")
+    print(f"Report: {folder / 'report.html'}")
 
 
 @app.command()
@@ -335,7 +335,8 @@ def predict(
 
     Example: `rarelesion predict run --image T1=t1/ --image T2=t2/ --mask T1=mask.nii.gz`
     """
-    from rarelesion.prediction import predict_cases, prediction_json, prediction_text
+    from rarelesion.prediction import predict_cases, prediction_json
+    from rarelesion.verdict import prediction_text
 
     with guarded():
         sources = {"image": _pairs("--image", image), "mask": _pairs("--mask", mask), "box": _pairs("--box", box)}
