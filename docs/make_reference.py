@@ -19,6 +19,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 import typer
 from typer.testing import CliRunner
@@ -27,12 +28,17 @@ from rarelesion import settings as settings_module
 from rarelesion.backbones import BACKBONES
 from rarelesion.checks import CODES
 from rarelesion.cli import app
+from rarelesion.clinical import CLINICAL
 from rarelesion.config import flat_settings
 from rarelesion.contrasts import CONTRASTS
+from rarelesion.crop import Region
 from rarelesion.detectors import DETECTORS
+from rarelesion.greylevels import texture_features
 from rarelesion.images import FORMATS
+from rarelesion.intensities import histogram_statistics, intensity_statistics
 from rarelesion.metrics import METRICS
 from rarelesion.paper import DECISIONS, SILENT_SETTINGS
+from rarelesion.radiomics import ring_features, shape_features
 from rarelesion.recipes import PAPER_RECIPES, PROPOSED
 from rarelesion.remarks import CODES as REMARKS
 from rarelesion.settings import Settings, TrainingSettings
@@ -49,6 +55,7 @@ TYPES = {
     str: "text",
     tuple[str, ...]: "list of texts",
     tuple[float, float]: "two numbers",
+    tuple[float, ...]: "list of numbers",
     dict[str, str]: "table of texts",
 }
 BACKBONE_NOTES = {
@@ -365,14 +372,21 @@ def backbone_rows() -> Iterator[tuple[str, ...]]:
 
 def recipes_page() -> Iterator[str]:
     yield "# Recipes, and what they are made of\n"
-    yield "A recipe is a row of the table. Its name says what is done: `BACKBONE[+texture][+l2][+DETECTOR]`, or `cvae`."
+    yield "A recipe is a row of the table. Its name says what is done: `BACKBONE[+texture][+l2][+DETECTOR]`, or `cvae`,"
+    yield "either with `+radiomics`, `+clinical` or `+radiomics+clinical` at its end; or these alone."
     yield ""
     yield "* `+texture`: material textures are a third class beside benign and malignant."
     yield "* `+l2`: the embedding is scaled to a fixed length before the last layer (L2-constrained softmax)."
     yield "* `+DETECTOR`: the score is a distance from the benign training cases, not the classifier's output."
     yield "* `cvae`: the convolutional variational auto-encoder of the paper."
+    yield "* `radiomics`, `clinical`, `radiomics+clinical`: no network, only what a lesion measures and what is"
+    yield "  known of the patient."
+    yield "* `+radiomics`, `+clinical`: the same beside the network, weighed on the tuning cases: see"
+    yield "  [late fusion](../concepts/fusion.md)."
     yield "* `reader:NAME`: a person's ratings, given with `--readers`; not to be named in `--recipes`.\n"
-    yield "Recipes that differ in the detector only share one trained network.\n"
+    yield "* `auto`: in each split the recipe among the others that its tuning cases speak for: see"
+    yield "  [choose a recipe](../how-to/choose-a-recipe.md).\n"
+    yield "Recipes that differ in the detector or the features only share one trained network.\n"
     yield "## Backbones\n"
     head = ("name", "what it is", "length of the embedding", "weights", "layers as Keras counts them")
     yield table(head, list(backbone_rows()))
@@ -380,6 +394,7 @@ def recipes_page() -> Iterator[str]:
     for title, kind in (("Fitted on the benign training cases only", DETECTORS), ("Fitted on both classes", CONTRASTS)):
         yield f"{title}; higher is more suspicious.\n"
         yield table(("name", "what it measures"), [(code(name), first_sentence(fit)) for name, fit in kind.items()])
+    yield from feature_lines()
     yield "## Textures\n"
     yield f"By default {len(TEXTURES)} materials are drawn; photographs (`textures.source`) may take their place.\n"
     names = [code(name) for name in TEXTURES]
@@ -390,6 +405,28 @@ def recipes_page() -> Iterator[str]:
     yield "## Image formats\n"
     yield "Known by the end of the file's name. A folder is read as one DICOM series; a DICOM file needs no suffix.\n"
     yield table(("suffix", "read by"), [(code(suffix), first_sentence(read)) for suffix, read in FORMATS.items()])
+
+
+def feature_lines() -> Iterator[str]:
+    """What radiomics measure of each sequence, and what is clinical unless the settings name other columns."""
+    square = np.zeros((8, 8), dtype=bool)
+    square[2:6, 2:6] = True
+    region = Region(np.arange(64.0).reshape(8, 8), square, ~square, 1.0, (4.0, 4.0), True)
+    levels = np.where(square, np.arange(64).reshape(8, 8) % 4 + 1, 0)
+    families = (
+        ("Shape; the first four of a box, all of a mask", shape_features(region)),
+        ("Intensities", intensity_statistics(region.values[square]) | histogram_statistics(levels[square])),
+        ("Texture", texture_features(levels)),
+        ("Against the tissue around", ring_features(region)),
+    )
+    yield "## Features\n"
+    yield "`radiomics` measures these in every sequence, on the slice where the lesion is largest. Names and"
+    yield "definitions are those of the IBSI (doi:10.1148/radiol.2020191145) where it has the feature; texture is 2D,"
+    yield "with the directions merged, which the IBSI calls SUJT for co-occurrences. How they are prepared:"
+    yield "[late fusion](../concepts/fusion.md#what-is-measured).\n"
+    yield table(("family", "features"), [(name, ", ".join(map(code, found))) for name, found in families])
+    yield f"`clinical` learns from {', '.join(map(code, CLINICAL))}, those of them that the cohort has, or from the"
+    yield "columns that `features.clinical` names.\n"
 
 
 # --- findings ------------------------------------------------------------------------------------------------------

@@ -14,24 +14,36 @@ LAYERS = {
     "front": {"__init__"},
     "L0": {"types", "errors", "settings", "recipes", "paper"},
     "science": {
-        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "scoring", "metrics",
+        "pictures", "formulas", "probe",
+        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
+        "scoring", "metrics",
         "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
         "predictive", "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated",
         "noninferiority", "agreement", "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision",
         "choosing", "growth", "power_law",
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
+        "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
     },
     "networks": {
+        "album", "maps", "twin", "distillation", "formula", "selfsupervised", "learning",
         "layers", "backbones", "convolutions", "execution", "epochs", "weights", "weight_formats", "downloads",
-        "losses", "augment", "training", "pretraining", "cvae",
+        "losses", "augment", "training",
+        "pretraining", "cvae",
     },
-    "edges": {"cohort", "sheet", "images", "dicom", "patches", "materials", "store", "config", "synthetic"},
+    "edges": {
+        "cohort", "sheet", "images", "dicom", "patches", "measurements", "materials", "store", "config", "synthetic",
+    },
     "L2": {
-        "fitting", "starts", "checkpoint", "study", "checks", "evaluation", "tables", "sections", "figures", "curves",
+        "teaching", "card",
+        "fitting", "starts", "checkpoint", "features", "study", "checks", "evaluation", "tables", "sections",
+        "figures", "curves",
         "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",
         "budget", "claim", "choices", "learning_curve", "learning_figure",
     },
-    "L3": {"cli", "cli_weights", "console", "briefing", "foretelling", "publish", "report", "wording", "__main__"},
+    "L3": {
+        "cli", "cli_pretrain", "cli_weights", "console", "verdict", "briefing", "foretelling", "publish", "report",
+        "wording", "__main__",
+    },
 }  # fmt: skip
 MAY_IMPORT = {
     "front": {"science"},
