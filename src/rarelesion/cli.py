@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rarelesion import __version__, cli_weights
+from rarelesion import __version__, cli_pretrain, cli_weights
 from rarelesion.console import ConsoleProgress, guarded
 from rarelesion.errors import InputError, Problem
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Train, judge and use lesion classifiers when cases are few and the classes unequal. Research use only.",
 )
 app.add_typer(cli_weights.app, name="weights")
+app.command()(cli_pretrain.pretrain)
 
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="cohort.csv or .xlsx, one row a lesion.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]

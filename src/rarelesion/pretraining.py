@@ -179,13 +179,14 @@ def _last_of_each_size(backbone: Backbone, pixels: Tensor) -> dict[nn.Module, in
     return dict(last.values())
 
 
-def _peak_rate(weight: Tensor) -> float:
-    """The learning rate of a convolution, lower where it sums over more inputs than the 27 of a first layer.
+def ease(weight: Tensor) -> float:
+    """What the learning rate of a weight is multiplied by: less where a convolution sums over more inputs than 27.
 
-    Adam moves each weight by the same amount, so that the output of a unit with many of them would leap.
+    That is how many a first layer has. Adam moves each weight by the same amount, so that the output of a unit with
+    many of them would leap.
     """
     inputs = weight[0].numel() if weight.ndim == 4 else 1
-    return PEAK_LEARNING_RATE * min(1.0, math.sqrt(27 / inputs))
+    return min(1.0, math.sqrt(27 / inputs))
 
 
 def _learn(
@@ -195,7 +196,7 @@ def _learn(
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
     """AdamW under a one-cycle learning rate (Smith & Topin 2018, arXiv:1708.07120)."""
-    peaks = [_peak_rate(weight) for weight in depths.weights()]
+    peaks = [PEAK_LEARNING_RATE * ease(weight) for weight in depths.weights()]
     groups = [{"params": [weight], "lr": peak} for weight, peak in zip(depths.weights(), peaks, strict=True)]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peaks, total_steps=max(steps, 2))
