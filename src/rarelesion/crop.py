@@ -204,7 +204,8 @@ def _cut(
 ) -> NDArray[np.float32]:
     """(side_px, side_px) of one sequence, in 0..1."""
     image = images[sequence]
-    square = _square_for(sequence, images, rois, settings.margin)
+    donor = _donor(sequence, images, rois)
+    square = _square(donor, images[donor], rois[donor], settings.margin)
     values, inside, places, to_index = _sampled(image, square, settings.side_px)
     outside = 1 - inside[square.shows_lesion(settings.side_px)].mean()
     if outside > LARGEST_SHARE_OUTSIDE:
@@ -223,11 +224,6 @@ def _sampled(image: Image, square: _Square, side_px: int) -> tuple[Floats, NDArr
     inside = _inside(places, image.pixels.shape)
     steps = np.abs(to_index[:3, :3] @ np.stack([square.down, square.across], axis=1)).max(axis=1)
     return _sample(image.pixels, places, steps * square.side / side_px, inside), inside, places, to_index
-
-
-def _square_for(sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi], margin: float) -> _Square:
-    donor = _donor(sequence, images, rois)
-    return _square(donor, images[donor], rois[donor], margin)
 
 
 def _donor(sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi]) -> str:
