@@ -31,12 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--more", type=int, default=100)
-    studies, more = (value for value in vars(parser.parse_args()).values())
+    parser.add_argument("--cases", type=int, nargs="+", default=[120, 240, 640])
+    arguments = parser.parse_args()
     print("| cases | signal | true area | with more | area held | width | gain held | width | error of the gain |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for n in (120, 240, 640):
+    for n in arguments.cases:
         for signal in (0.0, 1.0, 2.0, 4.0):
-            print(line(n, signal, studies, more), flush=True)
+            print(line(n, signal, arguments.studies, arguments.more), flush=True)
 
 
 def line(n: int, signal: float, studies: int, more: int) -> str:

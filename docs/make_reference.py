@@ -39,7 +39,7 @@ from rarelesion.intensities import histogram_statistics, intensity_statistics
 from rarelesion.metrics import METRICS
 from rarelesion.paper import DECISIONS, SILENT_SETTINGS
 from rarelesion.radiomics import ring_features, shape_features
-from rarelesion.recipes import PAPER_RECIPES, PROPOSED
+from rarelesion.recipes import BEST, BEST_NAME, JOIN, PAPER_RECIPES, PROPOSED
 from rarelesion.remarks import CODES as REMARKS
 from rarelesion.settings import Settings, TrainingSettings
 from rarelesion.store import read_case_table
@@ -378,14 +378,19 @@ def recipes_page() -> Iterator[str]:
     yield "* `+texture`: material textures are a third class beside benign and malignant."
     yield "* `+l2`: the embedding is scaled to a fixed length before the last layer (L2-constrained softmax)."
     yield "* `+DETECTOR`: the score is a distance from the benign training cases, not the classifier's output."
+    yield "* `BACKBONE+frozen+DETECTOR`: the backbone stays as it starts, and only the detector learns: seconds, no training."
+    yield f"* `{JOIN}` between such recipes: an ensemble, the mean of their scores, each on the scale of its tuning cases;"
+    yield "  features at its end are weighed against the whole of it."
+    yield f"* `{BEST_NAME}`: short for `{BEST}`,"
+    yield "  see [what is most accurate](../concepts/anomaly-or-classifier.md)."
     yield "* `cvae`: the convolutional variational auto-encoder of the paper."
     yield "* `radiomics`, `clinical`, `radiomics+clinical`: no network, only what a lesion measures and what is"
     yield "  known of the patient."
     yield "* `+radiomics`, `+clinical`: the same beside the network, weighed on the tuning cases: see"
     yield "  [late fusion](../concepts/fusion.md)."
-    yield "* `reader:NAME`: a person's ratings, given with `--readers`; not to be named in `--recipes`.\n"
     yield "* `auto`: in each split the recipe among the others that its tuning cases speak for: see"
-    yield "  [choose a recipe](../how-to/choose-a-recipe.md).\n"
+    yield "  [choose a recipe](../how-to/choose-a-recipe.md)."
+    yield "* `reader:NAME`: a person's ratings, given with `--readers`; not to be named in `--recipes`.\n"
     yield "Recipes that differ in the detector or the features only share one trained network.\n"
     yield "## Backbones\n"
     head = ("name", "what it is", "length of the embedding", "weights", "layers as Keras counts them")
