@@ -10,13 +10,12 @@ from rarelesion.cohort import read_cohort
 from rarelesion.errors import InputError
 from rarelesion.fitting import (
     Material,
-    NetworkJob,
     fit_job,
     job_seed,
-    network_jobs,
     restore_classifier,
     restore_cvae,
 )
+from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.patches import load_patches
 from rarelesion.recipes import parse_recipe
 from rarelesion.training import embed

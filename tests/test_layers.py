@@ -35,7 +35,7 @@ LAYERS = {
     },
     "L2": {
         "teaching", "card",
-        "fitting", "starts", "checkpoint", "features", "study", "checks", "evaluation", "tables", "sections",
+        "jobs", "fitting", "starts", "checkpoint", "features", "study", "checks", "evaluation", "tables", "sections",
         "figures", "curves",
         "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",
         "budget", "claim", "choices", "learning_curve", "learning_figure",

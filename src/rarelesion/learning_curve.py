@@ -10,8 +10,8 @@ import numpy as np
 
 from rarelesion import store
 from rarelesion.errors import InputError, Problem
-from rarelesion.fitting import NetworkJob, network_jobs
 from rarelesion.growth import LearningCurve, Trained, fit_learning_curve, training_subset
+from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.recipes import AUTO, READER_PREFIX, Recipe, lead_recipe
 from rarelesion.settings import LearningCurveSettings, Settings
 from rarelesion.tables import format_share, row_label

@@ -9,7 +9,7 @@ from typing import Protocol
 from rarelesion.backbones import BACKBONES
 from rarelesion.contrasts import SCORERS
 from rarelesion.errors import InputError
-from rarelesion.fitting import NetworkJob, network_jobs
+from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.learning_curve import curve_jobs
 from rarelesion.pace import Pace
 from rarelesion.recipes import AUTO, PAPER_RECIPES, Recipe, parse_recipe

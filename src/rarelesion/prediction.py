@@ -22,8 +22,9 @@ from rarelesion.contrasts import SCORERS
 from rarelesion.ensembles import Joined, first_width, fit_scales, join, part
 from rarelesion.errors import InputError, Problem
 from rarelesion.features import beside_new, read_beside
-from rarelesion.fitting import NetworkJob, network_jobs, restore_classifier, restore_cvae
+from rarelesion.fitting import restore_classifier, restore_cvae
 from rarelesion.fusion import Beside
+from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.patches import load_patches
 from rarelesion.recipes import AUTO, Recipe, lead_recipe, parse_recipe
 from rarelesion.scoring import CaseScorer, SplitScorer, fit_scorer, fit_split, split_rows, texture_probability

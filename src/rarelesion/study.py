@@ -22,8 +22,9 @@ from rarelesion.ensembles import join
 from rarelesion.errors import InputError, Problem
 from rarelesion.features import read_beside, with_columns, write_radiomics
 from rarelesion.figures import patch_examples
-from rarelesion.fitting import Material, NetworkJob, network_jobs
+from rarelesion.fitting import Material
 from rarelesion.fusion import FeaturePart
+from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.layers import Backbone
 from rarelesion.learning_curve import check_curves, curve_names, with_curves, write_curve_scores
 from rarelesion.materials import read_materials

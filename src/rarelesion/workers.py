@@ -16,7 +16,8 @@ from pathlib import Path
 from queue import Empty
 
 from rarelesion.errors import InputError, Problem
-from rarelesion.fitting import Material, NetworkJob, fit_job
+from rarelesion.fitting import Material, fit_job
+from rarelesion.jobs import NetworkJob
 from rarelesion.patches import mapped, without_pixels
 from rarelesion.training import left_as_it_was, use_threads
 from rarelesion.types import Epoch
