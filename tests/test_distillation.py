@@ -97,6 +97,23 @@ def test_a_layer_with_a_model_of_its_kind_hears_that_alone(album):
     ]
 
 
+def test_maps_that_differ_by_a_row_at_another_side_are_compared_all_the_same(album):
+    pixels = album.crops(8, 64, 0)[0]
+    lesson = Distillation(
+        new_backbone("resnet50", 0, pixels), {"mobilenet": teacher(0, "mobilenet")}, album, pixels, torch.float32
+    )
+    last = "mobilenet:conv5_block3_out"
+    larger = album.crops(4, 80, 0)[0]
+    with torch.no_grad():
+        sides = [
+            maps.maps(larger, [maps.last])[maps.last].shape[-1] for maps in (lesson._maps, lesson._teachers[0].maps)
+        ]
+        lesson.share = 1.0
+        error = float(lesson.losses(larger)[last])
+    assert sides == [3, 2]
+    assert 0.3 < error < 3
+
+
 def test_a_linear_map_of_the_teacher_is_no_error(album, pixels):
     model = teacher()
     lesson = Distillation(new_backbone("vgg16", 0, pixels), {"tiny": model}, album, pixels, torch.float32)

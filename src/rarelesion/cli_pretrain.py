@@ -10,7 +10,7 @@ from rarelesion.errors import InputError, Problem
 
 
 def pretrain(
-    backbone: Annotated[str, typer.Argument(help="vgg16, mobilenet, resnet50 …")],
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="vgg16, mobilenet, resnet50 …")],
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to make; a card is written beside it.")],
     method: Annotated[
         Literal["distil", "formula", "domain"],
@@ -35,7 +35,7 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Make starting weights for a backbone, offline: from a teacher you have the weights of.
+    """Make starting weights for a backbone, offline: from a teacher, from formulas, or from your own images.
 
     Can be stopped with Ctrl-C; the same command goes on where it stopped.
 

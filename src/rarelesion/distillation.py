@@ -12,7 +12,7 @@ it (block by block: Li et al. 2020, arXiv:1911.13053); later the student goes al
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -81,9 +81,9 @@ class _Teacher:
 
     def _compare(self, layers: Mapping[str, str], direct: bool, pixels: Tensor) -> None:
         with torch.no_grad():
-            found = rows_at(self.maps.maps(pixels, [*layers.values(), self.maps.last]), layers.values(), self.maps.last)
-        for (ours, theirs), rows in zip(layers.items(), found, strict=True):
-            rows = rows.float()
+            maps = self.maps.maps(pixels, [*layers.values(), self.maps.last])
+        for ours, theirs in layers.items():
+            rows = _rows(at(maps, theirs, self.maps.last)).float()
             deviation = rows.std(0)
             # A channel that hardly ever speaks is not made loud.
             deviation = deviation.clamp(min=float(deviation.median()) / 10 + 1e-6)
@@ -96,14 +96,22 @@ class _Teacher:
             return self.maps.maps(pixels, names)
 
 
-def rows_at(maps: Mapping[str, Tensor], layers: Iterable[str], last: str) -> list[Tensor]:
-    """The maps (n, channels, h, w) of some layers as rows (n h w, channels), that of the embedding (n, channels)."""
-    return [
-        maps[last].mean((2, 3), dtype=torch.float32)
-        if layer == EMBEDDING
-        else maps[layer].permute(0, 2, 3, 1).reshape(-1, maps[layer].shape[1])
-        for layer in layers
-    ]
+def at(maps: Mapping[str, Tensor], layer: str, last: str) -> Tensor:
+    """The map (n, channels, h, w) of a layer; of the embedding (n, channels, 1, 1)."""
+    return maps[last].mean((2, 3), keepdim=True, dtype=torch.float32) if layer == EMBEDDING else maps[layer]
+
+
+def _rows(values: Tensor) -> Tensor:
+    """(n, channels, h, w) as (n h w, channels)."""
+    return values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+
+
+def _of_one_size(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as small as the smaller: maps of one size may differ by a row in pictures of another side."""
+    if ours.shape[2:] == theirs.shape[2:]:
+        return ours, theirs
+    size = min(ours.shape[2], theirs.shape[2])
+    return functional.adaptive_avg_pool2d(ours, size), functional.adaptive_avg_pool2d(theirs, size)
 
 
 class Distillation(nn.Module):
@@ -172,10 +180,10 @@ class Distillation(nn.Module):
             made = self._maps.maps(pixels, [*{pair.ours for _, pair in self._pairs()}, self._maps.last])
         losses: dict[str, Tensor] = {}
         for teacher, maps in zip(self._teachers, seen, strict=True):
-            ours = rows_at(made, [pair.ours for pair in teacher.pairs], self._maps.last)
-            theirs = rows_at(maps, [pair.theirs for pair in teacher.pairs], teacher.maps.last)
-            for pair, found, wanted in zip(teacher.pairs, ours, theirs, strict=True):
+            for pair in teacher.pairs:
                 key = _key(teacher.name, pair)
+                ours, theirs = at(made, pair.ours, self._maps.last), at(maps, pair.theirs, teacher.maps.last)
+                found, wanted = (_rows(part) for part in _of_one_size(ours, theirs))
                 losses[key] = pair.error(pair.scaled(found) if pair.direct else self._bridged(key, found), wanted)
         return losses
 
