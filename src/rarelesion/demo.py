@@ -28,12 +28,13 @@ TAUGHT_RATE = 1e-3
 def demo_settings(quick: bool) -> Settings:
     """The paper's single split and all its rows on small patches and few epochs; `quick`: one backbone's rows.
 
-    The networks start from what comes with the package, whatever weights the machine has, so that the demo shows the
-    same everywhere: its own files, and procedural textures for a backbone that it has none for. What was learnt from
-    so few textures is to be learnt anew, at a higher rate than a good start bears.
+    The networks start from the files that come with the package, whatever weights the machine has, so that the demo
+    shows the same everywhere; where one is missing, all from procedural textures. What was learnt from so few of those
+    is to be learnt anew, at a higher rate than a good start bears.
     """
     backbones = PAPER_BACKBONES[1:2] if quick else PAPER_BACKBONES
-    rate = None if all(map(embedded_file, backbones)) else TAUGHT_RATE
+    embedded = all(map(embedded_file, backbones))
+    rate = None if embedded else TAUGHT_RATE
     training = TrainingSettings(max_epochs=16 if quick else 20, patience=8, batch_size=32, learning_rate=rate)
     return Settings(
         recipes=tuple(name + suffix for name in backbones for suffix in PAPER_SUFFIXES) if quick else (),
@@ -41,7 +42,7 @@ def demo_settings(quick: bool) -> Settings:
         split=SplitSettings(folds=1),
         training=training,
         cvae=CvaeSettings(max_epochs=20),
-        weights=WeightSettings(source="embedded", pretrain_images=1000 if quick else 1500),
+        weights=WeightSettings("embedded" if embedded else "textures", pretrain_images=1000 if quick else 1500),
     )
 
 
