@@ -29,7 +29,7 @@ from rarelesion.contrasts import SCORERS
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
 from rarelesion.readers import reader_scores
 from rarelesion.recipes import BEST_NAME, JOIN, READER_PREFIX
-from rarelesion.settings import CohortSettings, Settings, TrainingSettings, WeightSettings
+from rarelesion.settings import CohortSettings, Settings, TextureSettings, TrainingSettings, WeightSettings
 from rarelesion.store import read_scores, read_splits
 from rarelesion.study import run_study
 from rarelesion.types import Comparison, Scores
@@ -46,9 +46,10 @@ ROWS = (
     THREE,
     f"{THREE}+radiomics",
     f"{THREE}{JOIN}{FROZEN}+logistic",
-    BEST_NAME,
+    f"{THREE}{JOIN}{FROZEN}+logistic+radiomics",
     CONTRASTED,
     f"{CONTRASTED}+radiomics",
+    BEST_NAME,
 )
 DRAWS = 10
 PLAIN = NETWORKS[0]
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="five folds over all cases in place of the draws")
     parser.add_argument("--open-test", help="recipes, separated by commas; reader:NAME among them with --readers")
     parser.add_argument("--readers", type=Path)
+    parser.add_argument("--textures", default="procedural", help="a folder of photographs for the texture class")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     runs = make_runs(arguments)
@@ -92,10 +94,12 @@ def make_runs(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
         settings = Settings(
             recipes=ROWS,
             seed=draw,
+            textures=TextureSettings(source=arguments.textures),
             training=TrainingSettings(precision="bfloat16"),
             weights=WeightSettings(files=dict(item.split("=", 1) for item in arguments.weights)),
         )
-        if not (run / "scores.csv").exists() or {one.recipe for one in read_scores(run / "scores.csv")} < set(ROWS):
+        stored = read_scores(run / "scores.csv") if (run / "scores.csv").exists() else ()
+        if not {one.recipe for one in stored} >= set(ROWS):
             print(f"{run}", file=sys.stderr, flush=True)
             run_study(cohort, run, settings, None, _quiet, arguments.workers)
     return pairs

@@ -60,11 +60,12 @@ def test_an_ensembles_name_is_read_into_its_members():
     assert found.backbones == {"tiny", "mobilenet"}
 
 
-def test_best_is_the_ensemble_it_stands_for():
+def test_best_is_the_recipe_it_stands_for():
     best, written_out = recipe_of(BEST_NAME), recipe_of(BEST)
     assert best.name == BEST_NAME
     assert replace(best, name=BEST) == written_out
-    assert len(best.members) == BEST.count("++") + 1
+    assert [member.network for member in best.members] == ["mobilenet+texture", "resnet50-conv4+frozen"]
+    assert best.features == ("radiomics",)
 
 
 @pytest.mark.parametrize(
