@@ -175,6 +175,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_learnt(request_, change,
     assert not request_.out.exists()
 
 
+def test_what_is_there_is_not_overwritten_and_a_folder_that_cannot_be_is_known_at_once(request_, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be written"):
+        run_pretraining(replace(request_, out=tmp_path / "file" / "tiny.safetensors"), silent)
+    taken = tmp_path / "taken.safetensors"
+    taken.write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="is there already"):
+        run_pretraining(replace(request_, out=taken), silent)
+    assert taken.read_text(encoding="utf-8") == "mine"
+
+
 def test_a_teacher_of_another_backbone_is_named(request_, tmp_path):
     with torch.random.fork_rng():
         backbone = BACKBONES["tiny"]()

@@ -113,6 +113,10 @@ def _check(request: Request) -> None:
     problems = list(_problems(request))
     if problems:
         raise InputError(problems)
+    # A folder that cannot be written to is better known before the lesson than after it.
+    trial = request.out.with_name(f".{request.out.name}.trial")
+    store.write_text(trial, "")
+    store.remove(trial)
 
 
 def _problems(request: Request) -> Iterator[Problem]:
@@ -122,6 +126,8 @@ def _problems(request: Request) -> Iterator[Problem]:
         yield Problem("--method", "there is no such method", request.method, ", ".join(METHODS))
     if request.out.suffix != ".safetensors":
         yield Problem("--out", "is not a .safetensors file", str(request.out))
+    if request.out.exists():
+        yield Problem("--out", "is there already", str(request.out), remedy="Name another file, or remove it.")
     if request.pictures is None and request.minutes is None:
         yield Problem("rarelesion pretrain", "for how long?", expected="--minutes or --pictures")
     for name in request.teachers:
