@@ -53,6 +53,13 @@ def test_what_is_made_is_counted_and_no_early_stop_promised_where_there_is_none(
     assert "Usually" not in text
 
 
+def test_a_frozen_network_is_not_said_to_be_trained_and_hides_no_epochs_of_others():
+    frozen = plan_text(plan_study(replace(SETTINGS, recipes=("tiny+frozen+lof",)), COHORT, MACHINE, 2))
+    assert "  patches of 100 x 100 px, nothing to be trained, profile fast, batches of 16" in frozen.splitlines()
+    both = plan_text(plan_study(replace(SETTINGS, recipes=("tiny", "tiny+frozen+lof")), COHORT, MACHINE, 2))
+    assert "px, at most 60 epochs, profile" in both
+
+
 def test_repeats_and_a_budgets_changes_are_told():
     plan = plan_study(replace(SETTINGS, split=SplitSettings(folds=2, repeats=3)), COHORT, MACHINE, 1)
     text = plan_text(replace(plan, reason="It was too long.", changes=("one thing is less", "another too")))

@@ -88,10 +88,12 @@ def test_an_ensemble_of_equals_and_frozen_networks_without_a_detector_are_errors
         recipe_of(name)
 
 
-def test_ensembles_come_after_single_networks_and_do_not_take_the_lead_from_the_papers_rows():
+def test_ensembles_come_after_single_networks_and_only_best_takes_the_lead_from_the_papers_rows():
     names = ["mobilenet+texture", ENSEMBLE, BEST_NAME, "cvae", "vgg16"]
     assert sorted(names, key=row_order) == ["vgg16", "mobilenet+texture", BEST_NAME, ENSEMBLE, "cvae"]
-    assert lead_recipe(names) == "mobilenet+texture"
+    assert lead_recipe(names) == BEST_NAME
+    assert lead_recipe([*names, "auto"]) == "auto"
+    assert lead_recipe([name for name in names if name != BEST_NAME]) == "mobilenet+texture"
 
 
 def test_joined_networks_are_taken_apart_again():

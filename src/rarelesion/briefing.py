@@ -24,7 +24,7 @@ def _work(plan: Plan) -> Iterator[str]:
         count = sum(bool(job.subset) for job in plan.left)
         yield f"  learning curve of {', '.join(names)}: {_count(count, 'network')} of those left, on fewer cases each"
     profile, batch = settings.training.profile, settings.training.batch_size
-    yield f"  patches of {side} x {side} px, at most {_epochs(plan)}, profile {profile}, batches of {batch}"
+    yield f"  patches of {side} x {side} px, {_epochs(plan)}, profile {profile}, batches of {batch}"
     precision = settings.training.precision or "precision as the processor has it"
     yield f"  {_count(plan.workers, 'network')} at a time, {precision}{_measured(plan)}"
 
@@ -44,10 +44,13 @@ def _sizes(plan: Plan) -> str:
 
 
 def _epochs(plan: Plan) -> str:
-    most = {job.backbone == "cvae": most_epochs(job, plan.settings) for job in plan.left}
-    number = most.get(False, most.get(True, 0))
+    most = {job.backbone == "cvae": most_epochs(job, plan.settings) for job in plan.left if not job.frozen}
+    if not most:
+        return "nothing to be trained"
+    number = most.get(False, most.get(True))
+    assert number is not None
     also = f" (CVAE: {most[True]})" if most.get(True, number) != number else ""
-    return _count(number, "epoch") + also
+    return f"at most {_count(number, 'epoch')}{also}"
 
 
 def _measured(plan: Plan) -> str:

@@ -148,12 +148,12 @@ def is_trained(recipe: str) -> bool:
 
 
 def lead_recipe(names: Sequence[str]) -> str | None:
-    """The row a report is about: `auto` where it was asked for, else the paper's proposed one or the nearest by name.
+    """The row a report is about: `auto` or `best` where asked for, else the paper's proposed one or the nearest by name.
 
     Never chosen by how well it did on the test cases. None where there are only readers or a CVAE.
     """
-    if AUTO in names:
-        return AUTO
+    if asked := [name for name in (AUTO, BEST_NAME) if name in names]:
+        return asked[0]
     trained = sorted(filter(is_trained, names), key=row_order)
     steps = {name: row_order(name)[1] for name in trained}
     return max(trained, key=lambda name: steps[name] if steps[name] < len(PAPER_SUFFIXES) else -1, default=None)
