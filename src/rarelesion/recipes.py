@@ -148,7 +148,7 @@ def is_trained(recipe: str) -> bool:
 
 
 def lead_recipe(names: Sequence[str]) -> str | None:
-    """The row a report is about: `auto` or `best` where asked for, else the paper's proposed one or the nearest by name.
+    """The row a report is about: `auto` or `best` where asked for, else the proposed one or the nearest by name.
 
     Never chosen by how well it did on the test cases. None where there are only readers or a CVAE.
     """
