@@ -28,15 +28,15 @@ SMALLEST_ZOOM, LARGEST_ZOOM = 0.6, 2.2
 class Album:
     """Pictures (pages, 3, PICTURE_PX, PICTURE_PX) as bytes; which they are follows from the seed and the time alone."""
 
-    def __init__(self, draw: Draw, seed: int, pages: int) -> None:
-        self.draw, self.seed = draw, seed
+    def __init__(self, draw: Draw, seed: int, pages: int, crops_a_picture: int = CROPS_A_PICTURE) -> None:
+        self.draw, self.seed, self.crops_a_picture = draw, seed, crops_a_picture
         self.pictures = np.empty((pages, 3, PICTURE_PX, PICTURE_PX), np.uint8)
         self.kinds = np.zeros(pages, np.int64)
         self._drawn = 0
 
     def open_at(self, seen: int, on_page: Callable[[int, int], None] | None = None) -> None:
         """Draw what lies in the album after `seen` crops; `on_page` hears how many pages are done, of how many."""
-        last = len(self.pictures) + seen // CROPS_A_PICTURE
+        last = len(self.pictures) + seen // self.crops_a_picture
         self._drawn = max(self._drawn, last - len(self.pictures))
         while self._drawn < last:
             rng = np.random.default_rng((self.seed, self._drawn))

@@ -12,7 +12,9 @@ from rarelesion.album import Album
 from rarelesion.layers import Backbone
 from rarelesion.maps import Maps
 
-PEAK_LEARNING_RATE = 2e-3
+PEAK_LEARNING_RATE = 4e-3
+CROPS_A_FORMULA = 2
+"""Crops of one picture: of more, its class would be learnt by heart."""
 SMOOTHING = 0.1
 """Share of a picture's class that is spread over all: some crops show nothing of it."""
 
@@ -30,7 +32,7 @@ class Naming(nn.Module):
         self._maps = Maps(backbone, precision)
         shapes = self._maps.shapes(pixels.shape[-1])
         self._layers = [*dict.fromkeys([*self._maps.stages(pixels.shape[-1]).values(), self._maps.last])]
-        heads = {layer: _head(shapes[layer][0], classes) for layer in self._layers}
+        heads = {layer: _Head(shapes[layer][0], classes) for layer in self._layers}
         self.heads = nn.ModuleDict(heads).to(pixels.device)
 
     def batch(self, seen: int, count: int, side_px: int) -> tuple[Tensor, ...]:
@@ -52,5 +54,14 @@ class Naming(nn.Module):
         return [f"{layer} names the formula" for layer in self._layers]
 
 
-def _head(channels: int, classes: int) -> nn.Module:
-    return nn.Sequential(nn.BatchNorm1d(channels, affine=False), nn.Linear(channels, classes))
+class _Head(nn.Module):
+    """A last layer on averages brought to one scale, a small one: Adam's steps add up over a thousand channels."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.BatchNorm1d(channels, affine=False), nn.Linear(channels, classes)
+        self.scale = channels**-0.5
+        nn.init.normal_(self.linear.weight, std=0.1)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.linear(self.norm(pooled) * self.scale)

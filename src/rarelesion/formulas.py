@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rarelesion.pictures import HELD_OUT, SHOWN, exposed, fractal, noise, shader, tint
 from rarelesion.texture import procedural_texture
 
-SHADERS, FRACTALS, NOISES = 200, 200, 38
+SHADERS, FRACTALS, NOISES = 60, 60, 18
 CLASSES = len(SHOWN) + SHADERS + FRACTALS + NOISES
 """How many kinds there are, materials that are kept for probing left out."""
 

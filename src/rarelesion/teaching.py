@@ -19,7 +19,7 @@ from rarelesion.cohort import read_new_cases
 from rarelesion.distillation import Distillation
 from rarelesion.epochs import Snapshot
 from rarelesion.errors import InputError, Problem
-from rarelesion.formula import Naming
+from rarelesion.formula import CROPS_A_FORMULA, Naming
 from rarelesion.formulas import CLASSES, draw_formula
 from rarelesion.layers import Backbone
 from rarelesion.learning import Extent, Learnt
@@ -152,7 +152,8 @@ def _prepare(request: Request, source: Source, on_progress: OnProgress) -> Disti
         name: learning.placed(weights.load_backbone(name, path), device) for name, path in request.teachers.items()
     }
     start = None if request.start is None else weights.load_backbone(request.backbone, request.start)
-    album = Album(source.draw, request.seed, _pages(request))
+    often = CROPS_A_FORMULA if request.method == "formula" else CROPS_A_PICTURE
+    album = Album(source.draw, request.seed, _pages(request), often)
     album.open_at(0, lambda done, total: on_progress("Gathering pictures", "", done, total))
     pixels = album.crops(SCALE_CROPS, request.sides_px[0], 0)[0].to(device)
     if start is None:
