@@ -1,7 +1,7 @@
 """Scores and evaluations made up for tests of tables, figures and reports; a cohort and a machine for plans."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from rarelesion import metrics
 from rarelesion.evaluation import Evaluation
 from rarelesion.pace import Pace
+from rarelesion.prediction import FoldReading, Neighbour, Prediction
 from rarelesion.recipes import PAPER_RECIPES, PROPOSED
 from rarelesion.types import Case, Cohort, Comparison, Estimate, OperatingPoint, RecipeResult, Scores
 
@@ -90,3 +91,28 @@ class FabricatedMachine:
 
     def detecting(self, detector, n_train, n_cases, settings):
         return self.detect
+
+
+def make_prediction(*scores: float, **changes) -> Prediction:
+    """What folds with these scores and thresholds of .5 say of one case; `changes` replace what is usual."""
+    readings = tuple(
+        FoldReading(0, fold, score, 0.5, score, ("malignant",), 100 * score, None) for fold, score in enumerate(scores)
+    )
+    usual = Prediction(
+        case_id="next",
+        recipe="tiny+lof",
+        decision="malignant",
+        unsure=False,
+        possible=("malignant",),
+        conformal_alpha=0.1,
+        conformal_note="",
+        probability=float(np.median(scores)),
+        prevalence=None,
+        folds_malignant=sum(score >= 0.5 for score in scores),
+        percentile=float(np.mean(scores)) * 100,
+        score=float(np.median(scores)),
+        neighbours=(Neighbour("c7", "benign", "pleomorphic adenoma"), Neighbour("c9", "malignant", "")),
+        known_as=None,
+        readings=readings,
+    )
+    return replace(usual, **changes)

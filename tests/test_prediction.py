@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fabricated import make_prediction as prediction
 from rarelesion import store
 from rarelesion.errors import InputError
 from rarelesion.prediction import (
-    FoldReading,
-    Neighbour,
-    Prediction,
     benign_training_scores,
     predict_cases,
     prediction_json,
@@ -136,30 +134,6 @@ def test_a_classifiers_benign_scores_are_its_log_odds():
     known = made_up()
     scores = benign_training_scores(recipe_of("tiny"), known, DetectorSettings())
     np.testing.assert_allclose(scores, known.logits[:40, 1].astype(float) - known.logits[:40, 0].astype(float))
-
-
-def prediction(*scores: float, **changes) -> Prediction:
-    readings = tuple(
-        FoldReading(0, fold, score, 0.5, score, ("malignant",), 100 * score, None) for fold, score in enumerate(scores)
-    )
-    usual = Prediction(
-        case_id="next",
-        recipe="tiny+lof",
-        decision="malignant",
-        unsure=False,
-        possible=("malignant",),
-        conformal_alpha=0.1,
-        conformal_note="",
-        probability=float(np.median(scores)),
-        prevalence=None,
-        folds_malignant=sum(score >= 0.5 for score in scores),
-        percentile=float(np.mean(scores)) * 100,
-        score=float(np.median(scores)),
-        neighbours=(Neighbour("c7", "benign", "pleomorphic adenoma"), Neighbour("c9", "malignant", "")),
-        known_as=None,
-        readings=readings,
-    )
-    return replace(usual, **changes)
 
 
 def test_json_holds_the_same_as_plain_values():

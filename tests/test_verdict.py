@@ -2,34 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from rarelesion.prediction import FoldReading, Neighbour, Prediction
+from fabricated import make_prediction as prediction
 from rarelesion.verdict import prediction_text
-
-
-def prediction(*scores: float, **changes) -> Prediction:
-    readings = tuple(
-        FoldReading(0, fold, score, 0.5, score, ("malignant",), 100 * score, None) for fold, score in enumerate(scores)
-    )
-    usual = Prediction(
-        case_id="next",
-        recipe="tiny+lof",
-        decision="malignant",
-        unsure=False,
-        possible=("malignant",),
-        conformal_alpha=0.1,
-        conformal_note="",
-        probability=float(np.median(scores)),
-        prevalence=None,
-        folds_malignant=sum(score >= 0.5 for score in scores),
-        percentile=float(np.mean(scores)) * 100,
-        score=float(np.median(scores)),
-        neighbours=(Neighbour("c7", "benign", "pleomorphic adenoma"), Neighbour("c9", "malignant", "")),
-        known_as=None,
-        readings=readings,
-    )
-    return replace(usual, **changes)
 
 
 def test_the_text_says_what_a_radiologist_needs_in_the_order_of_need():

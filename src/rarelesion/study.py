@@ -39,7 +39,7 @@ from rarelesion.settings import Settings, TextureSettings
 from rarelesion.splits import make_splits
 from rarelesion.starts import fetch_missing, is_to_be_taught, recorded_starts, starting_backbone
 from rarelesion.texture import crop_textures, texture_set
-from rarelesion.types import Cohort, Embeddings, Patches, Scores, Split
+from rarelesion.types import Cohort, Embeddings, Scores, Split
 from rarelesion.workers import give_memory_back, train_all
 
 PATCHES = ".patches.npy.part"
@@ -148,10 +148,14 @@ def _make_networks(
     store.write_cohort(folder / "cohort.csv", cohort.cases, kept)
     measuring = partial(progress, "Measuring radiomics", "")
     write_radiomics(folder, cohort, settings, parse_recipes(settings), measuring)
+    # A wrong folder is found before minutes are spent on what networks start from.
+    needed = any(job.texture for job in jobs)
+    textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
+    write_figure(folder, "patches", patch_examples(patches, cohort.labels, textures=textures))
     starts, origins = _starts(folder, plan, progress)
-    material = _material(cohort, patches, jobs, starts, settings)
-    some_textures = material.textures if len(material.textures) else None
-    write_figure(folder, "patches", patch_examples(patches, cohort.labels, textures=some_textures))
+    if textures is None:
+        textures = np.empty((0, *patches.pixels.shape[1:]), dtype=np.float32)
+    material = Material(patches, {case.case_id: case.label for case in cohort.cases}, textures, starts, settings)
     store.write_provenance(folder / "provenance.json", {**inputs, "weights": origins})
     _train(folder, plan, material, progress)
 
@@ -232,16 +236,6 @@ def _starts(folder: Path, plan: Plan, progress: Progress) -> tuple[dict[str, Bac
         progress(f"Start of {name}", origins[name].partition(", sha256")[0], 1, 1)
         give_memory_back()
     return starts, origins
-
-
-def _material(
-    cohort: Cohort, patches: Patches, jobs: Sequence[NetworkJob], starts: Mapping[str, Backbone], settings: Settings
-) -> Material:
-    needed = any(job.texture for job in jobs)
-    textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
-    empty = np.empty((0, *patches.pixels.shape[1:]), dtype=np.float32)
-    label_of = {case.case_id: case.label for case in cohort.cases}
-    return Material(patches, label_of, empty if textures is None else textures, starts, settings)
 
 
 def texture_pool(settings: TextureSettings, side_px: int, seed: int) -> np.ndarray:
