@@ -29,7 +29,14 @@ from rarelesion.contrasts import SCORERS
 from rarelesion.intervals import pr_auc_estimate, roc_auc_estimate
 from rarelesion.readers import reader_scores
 from rarelesion.recipes import BEST_NAME, JOIN, READER_PREFIX
-from rarelesion.settings import CohortSettings, Settings, TextureSettings, TrainingSettings, WeightSettings
+from rarelesion.settings import (
+    CohortSettings,
+    ImageSettings,
+    Settings,
+    TextureSettings,
+    TrainingSettings,
+    WeightSettings,
+)
 from rarelesion.store import read_scores, read_splits
 from rarelesion.study import run_study
 from rarelesion.types import Comparison, Scores
@@ -67,10 +74,12 @@ def main() -> None:
     parser.add_argument("--readers", type=Path)
     parser.add_argument("--textures", default="procedural", help="a folder of photographs for the texture class")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rows", help="recipes, separated by commas, in place of all")
+    parser.add_argument("--margin", type=float, help="round the lesion, as a share of its side; default: the study's")
     arguments = parser.parse_args()
     runs = make_runs(arguments)
     if arguments.open_test is None:
-        print(table([scored(arguments, runs, name, "tune") for name in ROWS]))
+        print(table([scored(arguments, runs, name, "tune") for name in rows(arguments)]))
         return
     names = arguments.open_test.split(",")
     seen = arguments.out / "looks.json"
@@ -82,27 +91,35 @@ def main() -> None:
 
 def make_runs(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
     """The cohort and the run folder of every draw, each a study up to its scores: no table of test cases is made."""
+    mark = "" if arguments.margin is None else f"-margin{arguments.margin:g}"
     if arguments.full:
-        pairs = [(arguments.cohort, arguments.out / "full")]
+        pairs = [(arguments.cohort, arguments.out / f"full{mark}")]
     else:
         folders = [arguments.out / f"draw{draw}" for draw in range(arguments.draws)]
-        pairs = [(folder / "cohort.csv", folder / "fast") for folder in folders]
+        pairs = [(folder / "cohort.csv", folder / f"fast{mark}") for folder in folders]
+    images = ImageSettings() if arguments.margin is None else ImageSettings(margin=arguments.margin)
     for draw, (cohort, run) in enumerate(pairs):
         if not cohort.exists():
             script = [sys.executable, Path(__file__).with_name("small_draw.py")]
             subprocess.run([*script, arguments.cohort, cohort.parent, "--seed", str(draw)], check=True)
         settings = Settings(
-            recipes=ROWS,
+            recipes=rows(arguments),
             seed=draw,
+            images=images,
             textures=TextureSettings(source=arguments.textures),
             training=TrainingSettings(precision="bfloat16"),
             weights=WeightSettings(files=dict(item.split("=", 1) for item in arguments.weights)),
         )
         stored = read_scores(run / "scores.csv") if (run / "scores.csv").exists() else ()
-        if not {one.recipe for one in stored} >= set(ROWS):
+        if not {one.recipe for one in stored} >= set(rows(arguments)):
             print(f"{run}", file=sys.stderr, flush=True)
             run_study(cohort, run, settings, None, _quiet, arguments.workers)
     return pairs
+
+
+def rows(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The recipes of this run."""
+    return ROWS if arguments.rows is None else tuple(arguments.rows.split(","))
 
 
 def _quiet(stage: str, detail: str, done: float, total: float) -> None:
