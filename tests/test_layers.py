@@ -23,6 +23,7 @@ LAYERS = {
         "choosing", "growth", "power_law",
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
         "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
+        "burnt_in",
     },
     "networks": {
         "album", "maps", "twin", "distillation", "formula", "selfsupervised", "learning",
