@@ -236,7 +236,7 @@ def test_lossless_files_hold_the_same_pixels(name: str) -> None:
     np.testing.assert_array_equal(read_series(folder / name, "T1").pixels, expected.pixels)
 
 
-def test_a_fallback_decoder_keeps_rescaling_and_inversion(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_either_decoder_keeps_rescaling_and_inversion(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def change(index: int, dataset: Any) -> None:
         dataset.RescaleSlope, dataset.RescaleIntercept = 2, 10
         dataset.PhotometricInterpretation = "MONOCHROME1"
@@ -248,7 +248,7 @@ def test_a_fallback_decoder_keeps_rescaling_and_inversion(series: Path, monkeypa
     edit(series, change)
     expected = read_series(series, "T1").pixels
     np.testing.assert_array_equal(expected, 2 * (-1 - pixels().astype(np.float32)) + 10)
-    monkeypatch.setattr("rarelesion.dicom.apply_modality_lut", fail)
+    monkeypatch.setattr("rarelesion.frames.sitk.ReadImage", fail)
     np.testing.assert_array_equal(read_series(series, "T1").pixels, expected)
 
 

@@ -34,7 +34,7 @@ def read_volume(path: Path, sequence: str) -> Image:
     where = f"{sequence}: {path.name}"
     _check_complete(where, path)
     image = _open(where, path)
-    return Image(_pixels(where, image, colour=False), sequence, _affine(image))
+    return Image(_pixels(where, image, colour=False), sequence, affine_of(image))
 
 
 FORMATS: dict[str, Callable[[Path, str], Image]] = {
@@ -155,7 +155,7 @@ def _grey(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
 
 
-def _affine(image: sitk.Image) -> Floats:
+def affine_of(image: sitk.Image) -> Floats:
     """(4, 4) from (slice, row, column, 1) to patient millimetres; a flat image lies at z = 0."""
     dimension = min(image.GetDimension(), 3)
     directions, spacing, origin = np.eye(3), np.ones(3), np.zeros(3)
