@@ -22,7 +22,7 @@ LAYERS = {
         "noninferiority", "agreement", "multireader", "imrmc", "calibration", "miscalibration", "logistic", "decision",
         "choosing", "growth", "power_law",
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
-        "stack", "lesions",
+        "stack", "lesions", "contours",
         "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
         "burnt_in",
     },
@@ -33,7 +33,8 @@ LAYERS = {
         "pretraining", "cvae",
     },
     "edges": {
-        "cohort", "sheet", "images", "frames", "dicom", "volumes", "rois", "patches", "measurements", "materials", "store", "config", "synthetic",
+        "cohort", "sheet", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
+        "patches", "measurements", "materials", "store", "config", "synthetic",
     },
     "L2": {
         "teaching", "card",

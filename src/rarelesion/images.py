@@ -25,14 +25,14 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 def read_picture(path: Path, sequence: str) -> Image:
     """Read a plain picture (PNG, TIFF, JPEG, BMP); colour becomes luminance where the channels differ."""
     where = f"{sequence}: {path.name}"
-    _check_complete(where, path)
+    check_complete(where, path)
     return Image(_pixels(where, _open(where, path), colour=True), sequence)
 
 
 def read_volume(path: Path, sequence: str) -> Image:
     """Read a volume in patient coordinates (NIfTI, NRRD, MetaImage)."""
     where = f"{sequence}: {path.name}"
-    _check_complete(where, path)
+    check_complete(where, path)
     image = _open(where, path)
     return Image(_pixels(where, image, colour=False), sequence, affine_of(image))
 
@@ -168,7 +168,7 @@ def affine_of(image: sitk.Image) -> Floats:
     return affine
 
 
-def _check_complete(where: str, path: Path) -> None:
+def check_complete(where: str, path: Path) -> None:
     """The reader fills what is missing of these kinds with grey or zeros, in silence."""
     name = path.name.lower()
     complete = {

@@ -22,6 +22,20 @@ ROUNDING = 1e-6  # of a voxel
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class MarkedLesion:
+    """One label of a mask, one segment, or one structure, as a person marked it."""
+
+    name: str
+    """As the person called it, for matching only: never to be written or printed. Empty where the file names none."""
+    number: int
+    """The label's value, or the number of the segment or structure."""
+    mask: NDArray[np.bool_]
+    """(slices, rows, columns), cut down to what is marked where there is an affine."""
+    affine: Floats | None
+    """(4, 4) from (slice, row, column, 1) of the mask to patient mm; None for plain pictures."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Parts:
     """The parts of a mask that do not touch."""
 
@@ -114,10 +128,14 @@ def to_grid(roi: Roi, image: Image) -> NDArray[np.bool_]:
         return roi.mask.copy()
     if roi.mask.shape == size and np.allclose(roi.affine, image.affine, rtol=0, atol=1e-4):
         return roi.mask.copy()
-    return _nearest(roi.mask, roi.affine, image.affine, size)
+    return nearest(roi.mask, roi.affine, image.affine, size)
 
 
-def _nearest(mask: NDArray[np.bool_], affine: Floats, onto: Floats, size: tuple[int, ...]) -> NDArray[np.bool_]:
+def nearest(mask: NDArray[np.bool_], affine: Floats, onto: Floats, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask on another grid, of this affine and size: each voxel asks for the nearest one of the mask.
+
+    What is thinner than the other grid's voxels marks the nearest ones.
+    """
     found = np.zeros(size, dtype=np.bool_)
     marked = np.argwhere(mask)
     if not len(marked):

@@ -3,8 +3,7 @@
 Names of segments are free text, which may hold a patient's name: they are for comparing in memory only.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +11,77 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from rarelesion import dicom_rois
 from rarelesion.errors import InputError, Problem
-from rarelesion.images import affine_of
-from rarelesion.lesions import cut_down
-from rarelesion.types import Floats, Image
+from rarelesion.frames import frames_of, guarded, is_image, read_file
+from rarelesion.images import affine_of, check_complete
+from rarelesion.lesions import MarkedLesion, cut_down
+from rarelesion.types import Image
+from rarelesion.volumes import read_stack
 
 MOST_LABELS = 1000
 """More values than that are an image, not a mask."""
 HALF = 0.5
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".png", ".tif", ".tiff", ".bmp")
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class MarkedLesion:
-    """One label of a mask, one segment, or one structure."""
-
-    name: str
-    """As the person called it, for matching only: never to be written or printed. Empty where the file names none."""
-    number: int
-    """The label's value, or the number of the segment or structure."""
-    mask: NDArray[np.bool_]
-    """(slices, rows, columns), cut down to what is marked where there is an affine."""
-    affine: Floats | None
-    """(4, 4) from (slice, row, column, 1) of the mask to patient mm; None for plain pictures."""
 
 
 def read_rois(path: Path, image: Image | None, where: str) -> tuple[MarkedLesion, ...]:
     """Read all that is marked in a file, ordered by number.
 
-    Label volumes (NIfTI, NRRD, MetaImage, plain pictures) have a lesion for each value but 0, .seg.nrrd of 3D Slicer
-    one for each segment. `image` is what RTSTRUCT contours were drawn on. `where` is how messages name the file: they
-    hold no path and nothing of its content. Raises InputError where the file is unreadable, no mask, or empty.
+    Label volumes (NIfTI, NRRD, MetaImage, plain pictures, a DICOM series that is a mask) have a lesion for each value
+    but 0, .seg.nrrd of 3D Slicer one for each segment, DICOM SEG and RTSTRUCT one for each segment and structure.
+    `image` is what was marked: RTSTRUCT needs it. `where` is how messages name the file: they hold no path and
+    nothing of its content. Raises InputError where the file is unreadable, no mask, or empty.
     """
-    marked = tuple(_labels(_open(path, where), where))
+    marked = tuple(_marked(path, image, where))
     if not marked:
         raise InputError(Problem(where, "the mask is empty", remedy="Mark the lesion, or give a point or a box."))
     return tuple(sorted(marked, key=lambda lesion: lesion.number))
+
+
+def referred_series(path: Path, where: str) -> tuple[str, ...]:
+    """The UIDs of the series that a DICOM SEG or RTSTRUCT was drawn on; empty for other files.
+
+    They identify a patient: hash them before anything is kept. Raises InputError where the file is damaged.
+    """
+    dataset = read_file(where, path, pixels=False)
+    return (
+        () if dataset is None else guarded(where, "a damaged DICOM file", lambda: dicom_rois.referred_series(dataset))
+    )
+
+
+def _marked(path: Path, image: Image | None, where: str) -> Iterator[MarkedLesion]:
+    if path.is_dir():
+        files = sorted(item for item in path.iterdir() if item.is_file())
+        if len(files) == 1:
+            return _marked(files[0], image, where)
+        return _of_values(_stack(files, where), where)
+    dataset = read_file(where, path)
+    if dataset is None:
+        check_complete(where, path)
+        return _labels(_open(path, where), where)
+    readers = {"SEG": dicom_rois.read_segments, "RTSTRUCT": dicom_rois.read_structures}
+    modality = guarded(where, "a damaged DICOM file", lambda: str(dataset.get("Modality", "")))
+    if modality in readers:
+        return readers[modality](dataset, image, where)
+    return _of_values(_stack([path], where), where)
+
+
+def _stack(files: Sequence[Path], where: str) -> Image:
+    """A mask that was written as an ordinary DICOM series."""
+    wanted = []
+    for order, path in enumerate(files, start=1):
+        place = f"{where}, file {order} of {len(files)}"
+        dataset = read_file(place, path, pixels=False)
+        if dataset is not None and is_image(dataset):
+            wanted += [(path, frame.index) for frame in frames_of(place, dataset)]
+    return read_stack(wanted, "mask", where)[0]
+
+
+def _of_values(volume: Image, where: str) -> Iterator[MarkedLesion]:
+    values = _whole_numbers(volume.pixels, where)
+    for number, box in enumerate(find_objects(values), start=1):
+        if box is not None:
+            yield MarkedLesion("", number, *cut_down(values == number, volume.affine))
 
 
 def _open(path: Path, where: str) -> sitk.Image:
@@ -73,10 +107,7 @@ def _labels(volume: sitk.Image, where: str) -> Iterator[MarkedLesion]:
         return
     if len(layers) > 1:
         raise InputError(Problem(where, "several values a pixel", str(len(layers)), "one label a pixel"))
-    values = _whole_numbers(layers[0], where)
-    for number, box in enumerate(find_objects(values), start=1):
-        if box is not None:
-            yield MarkedLesion("", number, *cut_down(values == number, affine))
+    yield from _of_values(Image(layers[0].astype(np.float32), "mask", affine), where)
 
 
 def _layers(volume: sitk.Image) -> list[NDArray[np.generic]]:
