@@ -15,6 +15,7 @@ LAYERS = {
     "L0": {"types", "errors", "settings", "recipes", "paper"},
     "science": {
         "pictures", "formulas", "probe",
+        "pseudonyms", "vocabulary", "series", "roles", "gathering", "describing",
         "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
         "scoring", "metrics",
         "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
@@ -33,6 +34,7 @@ LAYERS = {
         "pretraining", "cvae",
     },
     "edges": {
+        "tags", "acquisition", "headers", "archive", "catalogue", "index", "series_tables",
         "cohort", "sheet", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
     },
