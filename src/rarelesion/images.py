@@ -30,11 +30,11 @@ def read_picture(path: Path, sequence: str) -> Image:
 
 
 def read_volume(path: Path, sequence: str) -> Image:
-    """Read a volume in patient coordinates (NIfTI, NRRD, MetaImage)."""
+    """Read a volume (NIfTI, NRRD, MetaImage), in patient coordinates unless the file says that it has none."""
     where = f"{sequence}: {path.name}"
     check_complete(where, path)
     image = _open(where, path)
-    return Image(_pixels(where, image, colour=False), sequence, affine_of(image))
+    return Image(_pixels(where, image, colour=False), sequence, None if _is_nowhere(image) else affine_of(image))
 
 
 FORMATS: dict[str, Callable[[Path, str], Image]] = {
@@ -166,6 +166,12 @@ def affine_of(image: sitk.Image) -> Floats:
     affine[:3, :3] = (directions * spacing)[:, ::-1]
     affine[:3, 3] = origin
     return affine
+
+
+def _is_nowhere(image: sitk.Image) -> bool:
+    """Whether a NIfTI file names neither a coordinate system nor a pixel size: a picture without a place."""
+    codes = [image.GetMetaData(key) for key in ("qform_code", "sform_code") if image.HasMetaDataKey(key)]
+    return codes == ["0", "0"] and set(image.GetSpacing()) == {1.0}
 
 
 def check_complete(where: str, path: Path) -> None:
