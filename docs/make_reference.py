@@ -26,13 +26,13 @@ from typer.testing import CliRunner
 
 from rarelesion import settings as settings_module
 from rarelesion.backbones import BACKBONES
-from rarelesion.checks import CODES
 from rarelesion.cli import app
 from rarelesion.clinical import CLINICAL
 from rarelesion.config import flat_settings
 from rarelesion.contrasts import CONTRASTS
 from rarelesion.crop import Region
 from rarelesion.detectors import DETECTORS
+from rarelesion.findings import FAMILIES, KINDS
 from rarelesion.greylevels import texture_features
 from rarelesion.images import FORMATS
 from rarelesion.intensities import histogram_statistics, intensity_statistics
@@ -67,34 +67,6 @@ BACKBONE_NOTES = {
     "tiny": "For trying things out and for tests; not for results",
 }
 TEXTURES_A_LINE = 8
-FINDING_NOTES = {
-    "RL101": (
-        "error",
-        "The case cannot be cut: a file is missing, damaged or of an unknown kind, the mask is empty, the box lies "
-        "outside the image, or the sequences do not show the same place. A study of this cohort stops before it "
-        "trains. The message names the case and the sequence.",
-        "Mend the file or the row. All such cases are listed at once.",
-    ),
-    "RL102": (
-        "warning",
-        "With the chosen number of folds a test part holds fewer than two patients of a class. Sensitivity or "
-        "specificity of that part then jumps between few values, and the intervals are wide.",
-        "Use fewer folds, collect more cases, or accept the wide interval and say so.",
-    ),
-    "RL103": (
-        "warning",
-        "Two cases with different patient ids show the same picture, pixel by pixel. One may be trained on and the "
-        "other tested, and the result is too good.",
-        "Take one out, or give both the same patient_id: a patient is never divided between the parts.",
-    ),
-    "RL104": (
-        "warning",
-        "The lesion is only a few pixels long. Often a box was written as column before row, or with a height and a "
-        "width in the place of its end.",
-        "Check the box or mask. If it is right, the image has little to say about this lesion.",
-    ),
-}
-
 REMARK_NOTES = {
     "RL201": (
         "How many patients of each class were tested. Below 30 of the rarer class it is a reason for care, below "
@@ -441,10 +413,16 @@ def feature_lines() -> Iterator[str]:
 def findings_page() -> Iterator[str]:
     yield "# Findings\n"
     yield "What `rarelesion check` reports, by its code. A study repeats the warnings in its report.\n"
-    for finding, title in CODES.items():
-        severity, meaning, remedy = FINDING_NOTES[finding]
-        yield f"## {finding}: {title}\n"
-        yield f"*{severity.capitalize()}.* {meaning}\n\n*What to do:* {remedy}\n"
+    yield (
+        "An error stops a study. A warning may spoil its result. A note is for your information. How to work through "
+        "them: [check a cohort](../how-to/check-a-cohort.md).\n"
+    )
+    for family, heading in FAMILIES.items():
+        yield f"# {heading}\n"
+        for code_, kind in KINDS.items():
+            if code_.startswith(family):
+                yield f"## {code_}: {kind.title}\n"
+                yield f"*{kind.severity.capitalize()}.* {kind.meaning}\n\n*What to do:* {kind.remedy}\n"
     yield "# Remarks\n"
     yield (
         "What the report and `rarelesion evaluate` say under *Can I believe this number?* Each has a light: green "

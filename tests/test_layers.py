@@ -25,6 +25,7 @@ LAYERS = {
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
         "stack", "lesions", "contours",
         "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
+        "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds",
         "burnt_in",
     },
     "networks": {
@@ -35,18 +36,20 @@ LAYERS = {
     },
     "edges": {
         "tags", "acquisition", "headers", "archive", "catalogue", "index", "series_tables",
-        "cohort", "sheet", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
+        "cohort", "sheet", "file_facts", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
     },
     "L2": {
         "teaching", "card",
-        "jobs", "fitting", "starts", "checkpoint", "features", "study", "checks", "evaluation", "tables", "sections",
+        "jobs", "fitting", "starts", "checkpoint", "features", "study",
+        "checks", "case_facts", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
+        "evaluation", "tables", "sections",
         "figures", "curves",
         "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",
         "budget", "claim", "choices", "learning_curve", "learning_figure",
     },
     "L3": {
-        "cli", "cli_pretrain", "cli_weights", "console", "verdict", "briefing", "foretelling", "publish", "report",
+        "cli", "cli_check", "check_text", "cli_pretrain", "cli_weights", "console", "verdict", "briefing", "foretelling", "publish", "report",
         "wording", "__main__",
     },
 }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rarelesion import __version__, cli_pretrain, cli_weights
+from rarelesion import __version__, cli_check, cli_pretrain, cli_weights
 from rarelesion.console import ConsoleProgress, guarded
 from rarelesion.errors import InputError, Problem
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Train, judge and use lesion classifiers when cases are few and the classes unequal. Research use only.",
 )
 app.add_typer(cli_weights.app, name="weights")
+app.command()(cli_check.check)
 app.command()(cli_pretrain.pretrain)
 
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="cohort.csv or .xlsx, one row a lesion.")]
@@ -75,39 +76,6 @@ def demo(
         run = run_demo(out, quick, progress, lambda plan: progress.say(plan_text(plan)))
         write_report(run)
     _show_run(run)
-
-
-@app.command()
-def check(
-    cohort: CohortPath,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """List everything wrong or suspicious with the data, before a second is spent on training.
-
-    Exit code 1 where something was found. Example: `rarelesion check cohort.csv`
-    """
-    from dataclasses import asdict
-
-    from rarelesion.checks import check_cohort
-    from rarelesion.cohort import read_cohort
-    from rarelesion.config import read_settings
-
-    with guarded(), ConsoleProgress() as progress:
-        settings = read_settings(config)
-        findings = check_cohort(
-            read_cohort(cohort, settings.cohort),
-            settings,
-            lambda done, total: progress("Reading images", "", done, total),
-        )
-    if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
-    else:
-        for finding in findings:
-            print(f"{finding.code} {finding.severity}: {finding.where}: {finding.message}. {finding.remedy}".rstrip())
-        print(f"{len(findings)} findings." if findings else "Nothing found.")
-    if any(finding.severity != "note" for finding in findings):
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -61,6 +61,31 @@ def read_cohort(path: Path, settings: CohortSettings) -> Cohort:
     return Cohort(path, tuple(cases), sequences)
 
 
+def read_leniently(path: Path, settings: CohortSettings) -> tuple[Cohort, tuple[Problem, ...], Sheet]:
+    """Read what can be read of a cohort, for a check: its usable cases, what is wrong with the others, and the table.
+
+    A case whose label is none of the two classes is kept with `UNKNOWN_LABEL`; a patient in both classes is no problem
+    here. Raises InputError where there is no table, or a column is missing.
+    """
+    table = read_sheet(path)
+    reading = _Reading(path.parent)
+    required = ("case_id", "patient_id", "label")
+    sequences = _check_columns(table, required, reading)
+    reading.stop_if_any()
+    _check_filled(table, required, reading)
+    _check_unique(table, reading)
+    _check_labels(table, settings, reading)
+    _check_split(table, reading)
+    cases: dict[str, Case] = {}
+    for row in table.rows:
+        before = len(reading.problems)
+        known = row.cells["label"].casefold() in _words(settings)
+        case = _case(row, sequences, _label(row, settings) if known else UNKNOWN_LABEL, reading)
+        if len(reading.problems) == before and case.case_id and row.cells["patient_id"]:
+            cases.setdefault(case.case_id, case)
+    return Cohort(path, tuple(cases.values()), sequences), tuple(reading.problems), table
+
+
 def read_new_cases(path: Path, settings: CohortSettings) -> Cohort:
     """Read cases that are to be predicted: one row is enough, one class too, and the label may be missing.
 

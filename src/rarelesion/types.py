@@ -333,6 +333,8 @@ class Finding:
     where: str
     message: str
     remedy: str
+    cases: tuple[str, ...] = ()
+    """The ids of the cases to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
