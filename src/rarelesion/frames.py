@@ -22,6 +22,7 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -34,7 +35,7 @@ from rarelesion.types import Floats
 
 ORIENTATION_TOLERANCE = 1e-3  # in direction cosines
 PIXEL_TOLERANCE_MM = 1e-4
-PREAMBLE = 128
+NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 T = TypeVar("T")
 IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 MACROS = (
@@ -107,6 +108,8 @@ def _read(path: Path, pixels: bool) -> FileDataset | None:
         dataset = _without_preamble(path, pixels)
     if dataset is None:
         return None
+    if not len(dataset):  # where compressed pixels are cut off, nothing at all is read
+        raise ValueError("nothing in it")
     for keyword in READ_ATTRIBUTES:
         dataset.get(keyword)  # tags are only understood, or not, when they are asked for
     if dataset.file_meta.get("TransferSyntaxUID") is None:
@@ -324,7 +327,20 @@ def stored_values(dataset: FileDataset, index: int) -> NDArray[Any]:
             return _by_gdcm(dataset, index)
         except Exception:
             return pixel_array(dataset, index=index, raw=True)
-    return pixel_array(dataset, index=index, raw=True)
+    if dataset.file_meta.TransferSyntaxUID not in NATIVE:
+        raise ValueError("an unknown way to store pixels")
+    if int(dataset.BitsAllocated) not in (16, 32) or "PixelData" not in dataset:
+        return pixel_array(dataset, index=index, raw=True)
+    return _unpacked(dataset, index)
+
+
+def _unpacked(dataset: FileDataset, index: int) -> NDArray[Any]:
+    """One frame as it stands in the file; pydicom would already have cleared the bits that are not used."""
+    rows, columns, size = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated) // 8
+    order = ">" if dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian else "<"
+    kind = f"{order}{'i' if dataset.PixelRepresentation else 'u'}{size}"
+    values = np.frombuffer(dataset.PixelData, kind, rows * columns, index * rows * columns * size)
+    return values.astype(values.dtype.newbyteorder("=")).reshape(rows, columns)
 
 
 def is_compressed(dataset: FileDataset) -> bool:
