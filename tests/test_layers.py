@@ -12,11 +12,11 @@ import rarelesion
 SOURCE = Path(rarelesion.__file__).parent
 LAYERS = {
     "front": {"__init__"},
-    "L0": {"types", "errors", "settings", "recipes", "paper"},
+    "L0": {"types", "errors", "settings", "import_settings", "recipes", "paper"},
     "science": {
         "pictures", "formulas", "probe",
         "pseudonyms", "vocabulary", "series", "roles", "gathering", "describing",
-        "crop", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
+        "crop", "squares", "candidates", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
         "scoring", "metrics",
         "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
         "predictive", "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated",
@@ -35,12 +35,14 @@ LAYERS = {
         "pretraining", "cvae",
     },
     "edges": {
+        "diagnoses", "marks",
         "tags", "acquisition", "headers", "archive", "catalogue", "index", "series_tables",
         "cohort", "sheet", "file_facts", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
+        "bias", "registration", "preparation",
     },
     "L2": {
-        "teaching", "card",
+        "teaching", "card", "importing", "patient_import", "whereabouts",
         "jobs", "fitting", "starts", "checkpoint", "features", "study",
         "checks", "case_facts", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
         "evaluation", "tables", "sections",
@@ -49,7 +51,7 @@ LAYERS = {
         "budget", "claim", "choices", "learning_curve", "learning_figure",
     },
     "L3": {
-        "cli", "cli_check", "check_text", "cli_pretrain", "cli_weights", "console", "verdict", "briefing", "foretelling", "publish", "report",
+        "cli", "cli_check", "check_text", "cli_import", "cli_pretrain", "cli_weights", "console", "verdict", "briefing", "foretelling", "publish", "report",
         "wording", "__main__",
     },
 }  # fmt: skip

@@ -27,6 +27,7 @@ class ImageSettings:
     """From image files to patches."""
 
     side_px: int = 100  # the paper's input
+    slices: int = 1  # slices a case: the largest cross-section, then its neighbours; scores are means over them
     margin: float = 0.15  # added on every side of the lesion, as a share of its longer side (paper: by eye)
     channels: dict[str, str] = field(default_factory=dict)  # red/green/blue -> sequence; empty: T1 blue, T2 green
     scaling: Literal["slice", "patch"] = "slice"  # where the intensity percentiles are taken
@@ -149,6 +150,19 @@ class StatisticsSettings:
     margin: float | None = None  # largest loss of ROC-AUC against a reader that is accepted: tests non-inferiority
     adjust: Literal["holm", "benjamini-hochberg"] = "holm"  # p-values: for claims, or for screening many candidates
     conformal_alpha: float = 0.1  # how often, in either class, an answer may leave out the truth; else it is unsure
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationSettings:
+    """What is done to the volumes of a case before a cohort keeps them: of `import.toml`, not of `study.toml`."""
+
+    registration: Literal["auto", "never", "always"] = "auto"  # auto: sequences are moved where that measurably helps
+    max_shift_mm: float = 20.0  # a larger movement between two sequences is not believed
+    max_rotation_degrees: float = 15.0  # nor one that turns further
+    bias: bool = False  # true: the coil's shading is taken out (N4)
+    bias_shrink: int = 4  # N4 looks at every so many pixels down and across: higher is faster, and coarser
+    onto: str = ""  # sequence onto whose grid the others are brought; empty: each keeps its own
+    spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  # between slices, rows and columns; 0: as acquired
 
 
 @dataclass(frozen=True, slots=True)
