@@ -16,6 +16,7 @@ FLAT = 0.1
 """Of a slice: outlines on slices are flat up to rounding."""
 FLAT_MM = 0.5
 SAME_PLANE = 0.05  # of a slice
+ROUNDING = 1e-3  # of a slice
 DECIMALS = 4  # of a pixel: outlines often run through the very centres of pixels
 FINER = 2
 """How much finer than the image's pixels outlines of another direction are filled."""
@@ -51,8 +52,9 @@ def _fill_slices(places: Sequence[Floats], size: tuple[int, ...]) -> NDArray[np.
     half = 0.5 if not len(gaps) else gaps[(len(gaps) - 1) // 2] / 2
     drawn: tuple[int, NDArray[np.bool_]] | None = None
     for index in range(max(0, int(heights[0] - half)), min(size[0], int(heights[-1] + half) + 2)):
-        nearest_plane = int(np.abs(heights - index).argmin())
-        if not -half - 1e-3 <= index - heights[nearest_plane] < half - 1e-3:
+        # Halfway between two planes the upper one wins, whatever rounding did to them.
+        nearest_plane = int(np.abs(heights - index - ROUNDING).argmin())
+        if not -half <= index + ROUNDING - heights[nearest_plane] < half:
             continue
         if drawn is None or drawn[0] != nearest_plane:
             drawn = (nearest_plane, _even_odd(planes[nearest_plane][1], size[1:]))
