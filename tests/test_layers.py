@@ -39,7 +39,7 @@ LAYERS = {
         "tags", "acquisition", "headers", "archive", "catalogue", "index", "series_tables",
         "cohort", "sheet", "file_facts", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
-        "bias", "registration", "preparation",
+        "bias", "registration", "preparation", "overlay",
     },
     "L2": {
         "teaching", "card", "importing", "patient_import", "whereabouts",
