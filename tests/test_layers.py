@@ -15,7 +15,7 @@ LAYERS = {
     "L0": {"types", "errors", "settings", "import_settings", "recipes", "paper"},
     "science": {
         "pictures", "formulas", "probe",
-        "pseudonyms", "vocabulary", "series", "roles", "gathering", "describing",
+        "pseudonyms", "vocabulary", "dicom_terms", "series", "roles", "contrast_order", "gathering", "describing",
         "crop", "squares", "candidates", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
         "scoring", "metrics",
         "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
@@ -36,13 +36,13 @@ LAYERS = {
     },
     "edges": {
         "diagnoses", "marks",
-        "tags", "acquisition", "headers", "archive", "catalogue", "index", "series_tables",
+        "tags", "acquisition", "headers", "archive", "catalogue", "index", "series_tables", "thumbnails",
         "cohort", "sheet", "file_facts", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
         "bias", "registration", "preparation", "overlay",
     },
     "L2": {
-        "teaching", "card", "importing", "patient_import", "whereabouts",
+        "contact_sheet", "teaching", "card", "importing", "patient_import", "whereabouts",
         "jobs", "fitting", "starts", "checkpoint", "features", "study",
         "checks", "case_facts", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
         "evaluation", "tables", "sections",

@@ -1,5 +1,8 @@
 """From a DICOM header to what is kept of it: the facts of each frame, see `series.Facts`."""
 
+import math
+import re
+import struct
 from datetime import date
 from typing import Any
 
@@ -7,202 +10,30 @@ from pydicom import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from rarelesion import tags
+from rarelesion.dicom_terms import (
+    DIRECTIONALITY,
+    FAT_OPTIONS,
+    MODALITIES,
+    NO_AGENT,
+    OPTIONS,
+    TECHNIQUES,
+    TYPES,
+    VARIANTS,
+)
 from rarelesion.pseudonyms import pseudonym, shifted_moment
 from rarelesion.series import CONTOURS, IMAGE, SEGMENTATION, Facts
 from rarelesion.vocabulary import vendor_of, words_of
 
 SEG_CLASS, RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
-MODALITIES = frozenset(
-    [
-        "MR",
-        "CT",
-        "US",
-        "PT",
-        "NM",
-        "CR",
-        "DX",
-        "MG",
-        "XA",
-        "RF",
-        "OT",
-        "SC",
-        "SEG",
-        "RTSTRUCT",
-        "RTDOSE",
-        "RTPLAN",
-        "RTIMAGE",
-        "SR",
-        "PR",
-        "KO",
-        "DOC",
-        "ES",
-        "XC",
-        "GM",
-        "SM",
-        "OP",
-        "OPT",
-        "IO",
-        "PX",
-        "IVUS",
-        "BI",
-        "BMD",
-        "ECG",
-        "EPS",
-        "FID",
-        "HD",
-        "LS",
-        "OAM",
-        "OPM",
-        "OPV",
-        "PLAN",
-        "REG",
-        "SMR",
-        "SRF",
-        "TG",
-        "VA",
-        "AU",
-        "AR",
-        "ASMT",
-        "IVOCT",
-    ]
-)
-TECHNIQUES, VARIANTS = (
-    frozenset(["SE", "IR", "GR", "EP", "RM"]),
-    frozenset(["SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "NONE", "SS_SP"]),
-)
-OPTIONS = frozenset(
-    [
-        "FS",
-        "PER",
-        "RG",
-        "CG",
-        "PPG",
-        "FC",
-        "PFF",
-        "PFP",
-        "SP",
-        "SFS",
-        "WE",
-        "FATSAT",
-        "FAT_SAT",
-        "SAT1",
-        "SAT2",
-        "IR",
-        "FSA",
-        "STIR",
-        "SPIR",
-        "SPAIR",
-    ]
-)
-TYPES = frozenset(
-    [
-        "ORIGINAL",
-        "DERIVED",
-        "PRIMARY",
-        "SECONDARY",
-        "M",
-        "P",
-        "R",
-        "I",
-        "M_SE",
-        "M_IR",
-        "M_FFE",
-        "R_SE",
-        "I_SE",
-        "P_SE",
-        "PHASE",
-        "MAGNITUDE",
-        "REAL",
-        "IMAGINARY",
-        "MIXED",
-        "W",
-        "F",
-        "IP",
-        "OP",
-        "WATER",
-        "FAT",
-        "IN_PHASE",
-        "OPP_PHASE",
-        "OUT_PHASE",
-        "IN_OUT_PHASE",
-        "ADC",
-        "ADC_UNSPECIFIED",
-        "EADC",
-        "EXP",
-        "FA",
-        "TRACEW",
-        "TRACE",
-        "DIFFUSION",
-        "DIFFUSION_ANISO",
-        "DIS2D",
-        "DIS3D",
-        "DIS3D2D",
-        "NORM",
-        "ND",
-        "MFSPLIT",
-        "FIL",
-        "SUB",
-        "SUBTRACT",
-        "SUBTRACTION",
-        "MIP",
-        "MINIP",
-        "MPR",
-        "LOCALIZER",
-        "T1",
-        "T2",
-        "T2_STAR",
-        "PROTON_DENSITY",
-        "FLUID_ATTENUATED",
-        "STIR",
-        "FLAIR",
-        "MOSAIC",
-        "AXIAL",
-        "REFORMATTED",
-        "PROJECTION",
-        "OTHER",
-        "AVERAGE",
-        "COMPRESSED",
-        "SCREENSAVE",
-        "PERFUSION",
-        "MOTIONCORR",
-        "VELOCITY",
-        "PHASE_MAP",
-        "SHUTTER",
-        "NONE",
-        "PERFUSION_ASL",
-        "DIFFUSION_ISO",
-        "ISOTROPIC",
-        "T1_MAP",
-        "T2_MAP",
-        "VOLUME",
-        "RESAMPLED",
-        "MULTIECHO",
-        "B0",
-        "TTP",
-        "RCBV",
-        "RCBF",
-        "MTT",
-        "COMBINED",
-    ]
-) | {
-    "PROJECTION IMAGE",
-    "SCREEN SAVE",
-    "MAX_IP",
-    "MIN_IP",
-    "FLOW_ENCODED",
-    "FIELD_MAP",
-    "T1 MAP",
-    "T2 MAP",
-    "PHASE MAP",
-}
-NO_AGENT = frozenset(
-    ("none", "no", "nein", "kein", "keine", "ohne", "non", "sans", "sin", "n", "0", "na", "nil", "なし")
-)
 SPACING_MM, TIME_MS = (1e-3, 1000.0), (1e-3, 60_000.0)
 SIEMENS_B, GE_B, PHILIPS_B, UIH_B = Tag(0x0019100C), Tag(0x00431039), Tag(0x20011003), Tag(0x00651009)
 GE_B_OFFSET = 1e9
 """GE stores some b-values with a thousand million added."""
+SIEMENS_NAME = re.compile(r"\*?ep_?b(\d{1,5})(?!\d)")
 OLDEST = 90
+WEIGHTING = frozenset(
+    ("t1", "t2", "t2star", "pd", "flair", "stir", "dwi", "adc", "localizer", "fa", "trace", "exponential")
+)
 
 
 def kind_of(dataset: Dataset) -> str:
@@ -250,9 +81,6 @@ def facts_of(sources: tags.Sources, key: bytes) -> Facts:
         refers_to=tuple(pseudonym(key, "series", uid) for uid in referred_series(dataset)),
         **_machine_and_person(dataset, key),
     )
-
-
-DIRECTIONALITY = frozenset(("DIRECTIONAL", "ISOTROPIC", "NONE", "BMATRIX"))
 
 
 def _machine_and_person(dataset: Dataset, key: bytes) -> dict[str, Any]:
@@ -334,14 +162,13 @@ def inversion_time_of(sources: tags.Sources) -> float | None:
 
 
 def b_value_of(sources: tags.Sources) -> float | None:
-    """In s/mm²: the standard tag, else those of Siemens, GE, Philips and United Imaging, else Siemens's sequence name."""
+    """In s/mm²: the standard tag, else those of the makers, else the name of the sequence."""
     found = tags.number(sources, "DiffusionBValue", 0, 2e9)
     for tag in (SIEMENS_B, GE_B, PHILIPS_B, UIH_B) if found is None else ():
         found = _private_number(sources, tag) if found is None else found
     if found is None:
-        name = tags.text(sources, "SequenceName").lower().lstrip("*")
-        digits = name[4:8].rstrip("tabcdefghijklmnopqrsuvwxyz#_") if name.startswith("ep_b") else ""
-        found = float(digits) if digits.isdigit() else None
+        named = SIEMENS_NAME.match(tags.text(sources, "SequenceName").lower())
+        found = float(named[1]) if named else None
     if found is None:
         return None
     found = found - GE_B_OFFSET if found >= GE_B_OFFSET else found
@@ -351,20 +178,14 @@ def b_value_of(sources: tags.Sources) -> float | None:
 def _private_number(sources: tags.Sources, tag: BaseTag) -> float | None:
     """The first number of a private tag, which readers without a dictionary hand out as bytes."""
     found = tags.value(sources, tag)
-    if isinstance(found, bytes):
-        if tag in (PHILIPS_B, UIH_B):
-            import struct
-
-            return (
-                struct.unpack("<f", found)[0]
-                if len(found) == 4
-                else struct.unpack("<d", found)[0]
-                if len(found) == 8
-                else None
-            )
-        head = found.decode("ascii", "replace").partition("\\")[0].strip(" \0")
-        return float(head) if head.isdigit() else None
-    return tags.number(sources, tag, 0, 2e9)
+    if not isinstance(found, bytes):
+        return tags.number(sources, tag, 0, 2e9)
+    if tag in (PHILIPS_B, UIH_B):
+        binary = {4: "<f", 8: "<d"}.get(len(found))
+        value = struct.unpack(binary, found)[0] if binary else math.nan
+        return value if math.isfinite(value) else None
+    head = found.decode("ascii", "replace").partition("\\")[0].strip(" \0")
+    return float(head) if head.isdigit() else None
 
 
 def technique_of(sources: tags.Sources) -> tuple[str, ...]:
@@ -393,8 +214,7 @@ def fat_saturation_of(sources: tags.Sources) -> str:
     """ "yes" where the tags meant for it say so."""
     options = tags.words(sources, "ScanOptions", OPTIONS)
     suppressed = tags.text(sources, "SpectrallySelectedSuppression").upper()
-    fat = {"FS", "SFS", "FATSAT", "FAT_SAT", "WE", "SPIR", "SPAIR", "FSA"}
-    return "yes" if fat & set(options) or suppressed in ("FAT", "FAT_AND_WATER") else ""
+    return "yes" if FAT_OPTIONS & set(options) or suppressed in ("FAT", "FAT_AND_WATER") else ""
 
 
 def described(sources: tags.Sources) -> tuple[str, ...]:
@@ -410,18 +230,11 @@ def described(sources: tags.Sources) -> tuple[str, ...]:
     return (*own, *extra)
 
 
-WEIGHTING = frozenset(
-    ("t1", "t2", "t2star", "pd", "flair", "stir", "dwi", "adc", "localizer", "fa", "trace", "exponential")
-)
-
-
 def referred_series(dataset: Dataset) -> tuple[str, ...]:
     """UIDs of the series a segmentation or a set of contours was drawn on, to be hashed by the caller."""
-    found: list[str] = []
-    for item in tags.value([dataset], "ReferencedSeriesSequence") or ():
-        found.append(tags.text([item], "SeriesInstanceUID"))
+    referred = list(tags.value([dataset], "ReferencedSeriesSequence") or ())
     for frame in tags.value([dataset], "ReferencedFrameOfReferenceSequence") or ():
         for study in tags.value([frame], "RTReferencedStudySequence") or ():
-            for series in tags.value([study], "RTReferencedSeriesSequence") or ():
-                found.append(tags.text([series], "SeriesInstanceUID"))
+            referred += tags.value([study], "RTReferencedSeriesSequence") or ()
+    found = (tags.text([item], "SeriesInstanceUID") for item in referred)
     return tuple(dict.fromkeys(uid for uid in found if uid))

@@ -39,7 +39,8 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(Problem(FOLDER, "is a file, not a folder", remedy=remedy))
     try:
-        next(os.scandir(folder), None)
+        with os.scandir(folder) as found:
+            next(found, None)
     except OSError:
         remedy = "Give this account the right to read it."
         raise InputError(Problem(FOLDER, "cannot be listed", remedy=remedy)) from None
@@ -89,21 +90,25 @@ def folder_pseudonym(key: bytes, path: str) -> str:
     return pseudonym(key, "folder", f"/{path}/")
 
 
-def find(folder: Path, key: bytes, wanted: dict[str, set[str]]) -> Iterator[tuple[str, Path]]:
-    """Paths of files by their pseudonyms; `wanted` is pseudonym of a folder -> those of files in it."""
-    left = dict(wanted)
-    pending = [""]
-    while pending and left:
-        here = pending.pop()
-        files = left.pop(folder_pseudonym(key, here), set())
-        try:
-            with os.scandir(folder / here) as found:
-                entries = list(found)
-        except OSError:
-            continue
-        for entry in entries:
-            path = f"{here}/{entry.name}" if here else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(path)
-            elif files and (name := file_pseudonym(key, path)) in files:
-                yield name, Path(entry.path)
+def folders(folder: Path, key: bytes, below: str = "") -> Iterator[tuple[str, str]]:
+    """Of every folder below this one, and of itself: its pseudonym and its relative path."""
+    yield folder_pseudonym(key, below), below
+    try:
+        with os.scandir(folder / below) as found:
+            names = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+    for name in names:
+        yield from folders(folder, key, f"{below}/{name}" if below else name)
+
+
+def files_of(folder: Path, key: bytes, below: str) -> Iterator[tuple[str, Path]]:
+    """Of every file right in a folder: its pseudonym and its path."""
+    try:
+        with os.scandir(folder / below) as found:
+            for entry in found:
+                if entry.is_file(follow_symlinks=False):
+                    path = f"{below}/{entry.name}" if below else entry.name
+                    yield file_pseudonym(key, path), Path(entry.path)
+    except OSError:
+        return

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from rarelesion.contrast_order import by_order
 from rarelesion.describing import describe, since_first
 from rarelesion.errors import InputError, Problem
-from rarelesion.gathering import stacks
+from rarelesion.gathering import direction, middle_of, stacks
 from rarelesion.pseudonyms import pseudonym
 from rarelesion.series import Facts, Header, LeftOut, Series
 
@@ -25,7 +27,8 @@ CACHED_FACTS = 4096
 WHERE = "the index"
 TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE files (id TEXT PRIMARY KEY, folder TEXT, stamp TEXT, place INTEGER, code TEXT, round INTEGER) WITHOUT ROWID;
+CREATE TABLE files (
+  id TEXT PRIMARY KEY, folder TEXT, stamp TEXT, place INTEGER, code TEXT, round INTEGER) WITHOUT ROWID;
 CREATE TABLE facts (id INTEGER PRIMARY KEY, text TEXT UNIQUE);
 CREATE TABLE frames (
   file TEXT, number INTEGER, patient TEXT, study TEXT, series TEXT, frame TEXT, instance TEXT, facts INTEGER,
@@ -34,7 +37,8 @@ CREATE TABLE frames (
 CREATE INDEX frames_series ON frames (series);
 CREATE INDEX frames_stack ON frames (stack);
 CREATE INDEX frames_instance ON frames (instance);
-CREATE TABLE series (id TEXT PRIMARY KEY, place INTEGER, text TEXT) WITHOUT ROWID;
+CREATE TABLE series (
+  id TEXT PRIMARY KEY, place INTEGER, moment REAL, middle_file TEXT, middle_number INTEGER, text TEXT) WITHOUT ROWID;
 """
 OLD_TABLES = ("about", "files", "facts", "frames", "series")
 
@@ -88,8 +92,9 @@ class Catalogue:
     def series(self) -> tuple[Series, ...]:
         """All stacks, by patient, day and place in the archive."""
         with self._open() as connection:
-            rows = connection.execute("SELECT text FROM series ORDER BY place, id").fetchall()
-        return tuple(sorted(since_first([_series(text) for (text,) in rows]), key=_by_patient))
+            rows = connection.execute("SELECT text, moment FROM series ORDER BY place, id").fetchall()
+        timed = [(_series(text), moment) for text, moment in rows]
+        return tuple(sorted(since_first(by_order(timed)), key=_by_patient))
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """All files that are not used, in path order."""
@@ -100,6 +105,13 @@ class Catalogue:
                 "WHERE twin = 1 ORDER BY files.place"
             ).fetchall()
         return (*(LeftOut(*row) for row in rows), *(LeftOut(file, folder, "duplicate") for _, file, folder in twins))
+
+    def middles(self) -> list[tuple[str, str, str, int]]:
+        """Of each stack: its name, pseudonyms of file and folder of its middle frame, and the frame's number."""
+        with self._open() as connection:
+            return connection.execute(
+                "SELECT series.id, middle_file, folder, middle_number FROM series JOIN files ON files.id = middle_file"
+            ).fetchall()
 
     def frames(self, stack: str) -> list[tuple[str, str, int]]:
         """Of each frame of a stack: pseudonyms of the file and its folder, and the frame's number in the file."""
@@ -221,13 +233,19 @@ class Writer:
         ).fetchall()
         known: dict[str, Facts] = {}
         headers = [_header(row, known) for row in rows]
+        directions = len({direction(header.facts.orientation) for header in headers})
         for number, part in enumerate(stacks(headers), start=1):
             name = series if number == 1 else f"{series}-{number}"
             own = [(name, rows[index][0], rows[index][1]) for index in part]
             self._connection.executemany("UPDATE frames SET stack = ? WHERE file = ? AND number = ?", own)
             files = len({file for _, file, _ in own})
-            text = json.dumps(astuple(describe(name, [headers[index] for index in part], files)))
-            self._connection.execute("INSERT INTO series VALUES (?, ?, ?)", (name, place, text))
+            frames = [headers[index] for index in part]
+            text = json.dumps(astuple(describe(name, frames, files, directions)))
+            moment = min((frame.moment for frame in frames if frame.moment is not None), default=None)
+            _, middle, frame = own[middle_of(frames)]
+            self._connection.execute(
+                "INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)", (name, place, moment, middle, frame, text)
+            )
 
 
 def _frame_row(file: str, header: Header, facts: int) -> tuple[object, ...]:
@@ -237,16 +255,20 @@ def _frame_row(file: str, header: Header, facts: int) -> tuple[object, ...]:
     return (file, header.number, *names, facts, *position, *order, 0, None)
 
 
-def _header(row: tuple, known: dict[str, Facts]) -> Header:
+def _header(row: tuple[Any, ...], known: dict[str, Facts]) -> Header:
     _, number, patient, study, series, frame, instance, _, x, y, z, *order, _, _, text = row
     if text not in known:
-        known[text] = Facts(*(tuple(item) if isinstance(item, list) else item for item in json.loads(text)))
+        known[text] = Facts(*_values(text))
     position = () if x is None else (x, y, z)
     return Header(patient, study, series, frame, instance, number, known[text], position, *order)
 
 
 def _series(text: str) -> Series:
-    return Series(*(tuple(item) if isinstance(item, list) else item for item in json.loads(text)))
+    return Series(*_values(text))
+
+
+def _values(text: str) -> list[Any]:
+    return [tuple(item) if isinstance(item, list) else item for item in json.loads(text)]
 
 
 def _by_patient(series: Series) -> tuple[str, int]:

@@ -4,19 +4,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rarelesion.gathering import geometry
-from rarelesion.roles import propose
-from rarelesion.series import Facts, Header, Series
+from rarelesion.gathering import Geometry, geometry
+from rarelesion.roles import OTHER, propose
+from rarelesion.series import IMAGE, Facts, Header, Series
+
+LOCALISER_SLICES = 10
 
 
-def describe(name: str, frames: Sequence[Header], files: int) -> Series:
-    """One row for a stack: `frames` are its headers, `name` its pseudonym, `files` how many files it lies in.
+def describe(name: str, frames: Sequence[Header], files: int, directions: int = 1) -> Series:
+    """One row for a stack: its pseudonym, the headers of its frames, how many files they lie in.
+
+    `directions` is how many the DICOM series has that they come from: few slices in each of several are a localiser.
 
     `day` and `year` are the shifted day of the study and None; `since_first` turns them into intervals.
     """
     facts = _usual(frames)
     lie = geometry(frames)
     role, confidence, reason = propose(facts)
+    if facts.modality == "MR" and _scattered(lie, directions):
+        role, confidence, reason = OTHER, 0.8, "few slices in several directions: a localiser"
     first = frames[0]
     return Series(
         series=name,
@@ -24,7 +30,7 @@ def describe(name: str, frames: Sequence[Header], files: int) -> Series:
         study=first.study,
         frame=first.frame,
         modality=facts.modality,
-        orientation=lie.orientation,
+        orientation=lie.orientation if facts.kind == IMAGE else "",
         slices=lie.slices,
         files=files,
         rows=facts.rows,
@@ -51,9 +57,17 @@ def describe(name: str, frames: Sequence[Header], files: int) -> Series:
         role=role,
         confidence=confidence,
         reason=reason,
-        remarks=lie.remarks,
+        remarks=(*lie.remarks, *_told(facts)) if facts.kind == IMAGE else (),
         refers_to=facts.refers_to,
     )
+
+
+def _scattered(lie: Geometry, directions: int) -> bool:
+    return lie.orientation == "several" or (directions > 1 and lie.slices <= LOCALISER_SLICES)
+
+
+def _told(facts: Facts) -> list[str]:
+    return ["the header says that text is burnt into the pixels"] if facts.burnt_in else []
 
 
 def _usual(frames: Sequence[Header]) -> Facts:

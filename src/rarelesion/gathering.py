@@ -1,4 +1,4 @@
-"""From the frames of a DICOM series to its stacks: volumes with one direction, one echo, one b-value, one time point."""
+"""From the frames of a DICOM series to its stacks: volumes of one direction, one echo, one b-value, one time point."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -17,47 +17,11 @@ SAME_PLACE_MM = 0.05
 OBLIQUE_DEGREES = 15.0
 SPACING_TOLERANCE = 0.1
 """Share of the slice distance by which a slice may be off its place."""
-PARTS = frozenset(
-    [
-        "M",
-        "M_SE",
-        "M_IR",
-        "M_FFE",
-        "MAGNITUDE",
-        "P",
-        "P_SE",
-        "PHASE",
-        "R",
-        "R_SE",
-        "REAL",
-        "I",
-        "I_SE",
-        "IMAGINARY",
-        "W",
-        "WATER",
-        "F",
-        "FAT",
-        "IP",
-        "IN_PHASE",
-        "OP",
-        "OPP_PHASE",
-        "OUT_PHASE",
-        "ADC",
-        "ADC_UNSPECIFIED",
-        "EADC",
-        "EXP",
-        "FA",
-        "TRACEW",
-        "TRACE",
-        "SUB",
-        "SUBTRACTION",
-        "MIP",
-        "MINIP",
-        "MPR",
-        "LOCALIZER",
-        "PHASE_MAP",
-    ]
-)
+_PARTS = """
+    M M_SE M_IR M_FFE MAGNITUDE P P_SE PHASE R R_SE REAL I I_SE IMAGINARY W WATER F FAT IP IN_PHASE OP OPP_PHASE
+    OUT_PHASE ADC ADC_UNSPECIFIED EADC EXP FA TRACEW TRACE SUB SUBTRACTION MIP MINIP MPR LOCALIZER PHASE_MAP
+"""
+PARTS = frozenset(_PARTS.split())
 """Words of ImageType that tell apart what was computed from one acquisition."""
 
 
@@ -88,7 +52,7 @@ def stacks(headers: Sequence[Header]) -> list[list[int]]:
 
 
 def _first(headers: Sequence[Header], part: list[int]) -> tuple[float, float, float, float, str]:
-    """The order of the stacks of a series: the largest echo-wise first stack gets the plain name."""
+    """The order of the stacks of a series; the first of them gets the plain name."""
     facts = headers[part[0]].facts
     moments = [headers[index].moment or 0.0 for index in part]
     numbers = [headers[index].instance_number or 0 for index in part]
@@ -213,6 +177,13 @@ def geometry(frames: Sequence[Header]) -> Geometry:
     if frames[0].facts.thickness_mm is None:
         remarks.append("no slice thickness")
     return Geometry(orientation, len(real) + 1, round(step, 4), tuple(remarks))
+
+
+def middle_of(frames: Sequence[Header]) -> int:
+    """The place in `frames` of the one in the middle of the stack, by position, else by number."""
+    along = _along(frames)
+    numbers = [float(frame.instance_number or 0) for frame in frames] if along is None else along
+    return int(np.argsort(numbers, kind="stable")[len(frames) // 2])
 
 
 def _uneven(gaps: Floats, step: float) -> list[str]:

@@ -1,7 +1,7 @@
 """Reading the headers of DICOM files, and keeping of them only what is safe to keep.
 
-Pixels are never read. What an object says of itself is turned into numbers in plausible ranges, words of fixed lists and
-keyed hashes by `acquisition`; errors and warnings of the DICOM reader, which quote values, do not leave this module.
+Pixels are never read. What an object says of itself is turned into numbers in plausible ranges, words of fixed lists
+and keyed hashes by `acquisition`; errors and warnings of the DICOM reader quote values, and do not leave this module.
 """
 
 import logging
@@ -75,6 +75,7 @@ NO_IMAGES = (
     (f"{STORAGE}481", "plan"),
 )
 """Classes of objects that are no images, by the beginning of their UID: the code of a file that is left out."""
+IMAGE_CLASSES = tuple(f"{STORAGE}{number}" for number in ("1", "2", "3", "4", "6", "7", "12", "20", "128"))
 FOREIGN = (
     ((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"), "picture"),
     ((b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ"), "packed"),
@@ -262,7 +263,7 @@ def _base(dataset: Dataset, key: bytes, folder: str) -> Header:
 
 
 def identities(dataset: Dataset, folder: str) -> tuple[str, str, str]:
-    """What tells apart patients, studies and series, to be hashed; made of other tags where the proper one is missing."""
+    """What tells apart patients, studies and series, to be hashed; from other tags where the proper one is missing."""
     source = [dataset]
     name, born = tags.text(source, "PatientName"), tags.text(source, "PatientBirthDate")
     patient = tags.text(source, "PatientID") or (f"{name}\0{born}" if name.strip("^ ") else "")

@@ -15,12 +15,16 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from rarelesion.archive import FOLDER, Entry, check_folder, file_pseudonym, find, folder_pseudonym, walk
+from rarelesion.archive import FOLDER, Entry, check_folder, file_pseudonym, files_of, folder_pseudonym, folders, walk
 from rarelesion.catalogue import Catalogue, Reading, Writer
 from rarelesion.errors import InputError, Problem
 from rarelesion.headers import read_header
 from rarelesion.pseudonyms import KEY_BYTES, new_key, pseudonym
 from rarelesion.series import LeftOut, Series
+from rarelesion.series_tables import read_roles as read_roles
+from rarelesion.series_tables import write_left_out_table as write_left_out_table
+from rarelesion.series_tables import write_roles as write_roles
+from rarelesion.series_tables import write_series_table as write_series_table
 
 FILE_NAME = "index.sqlite"
 CHUNK = 50
@@ -69,6 +73,8 @@ class Index:
 
     def __init__(self, folder: Path, catalogue: Catalogue, key: bytes) -> None:
         self._folder, self._catalogue, self._key = folder, catalogue, key
+        self._folders: dict[str, str] | None = None
+        """Pseudonym of each folder -> its path, looked up once."""
 
     def series(self) -> tuple[Series, ...]:
         """One row a stack of images, segmentation or set of contours, by patient, day and place in the archive."""
@@ -92,12 +98,21 @@ class Index:
             raise InputError(Problem(series, f"{gone} of its files are gone", remedy=remedy))
         return tuple((found[file], number) for file, _, number in frames)
 
+    def middle_frames(self) -> dict[str, tuple[Path, int]]:
+        """For each series the frame in its middle: path and number of the frame in that file; none where it is gone."""
+        rows = self._catalogue.middles()
+        found = self.paths({file: folder for _, file, folder, _ in rows})
+        return {series: (found[file], number) for series, file, _, number in rows if file in found}
+
     def paths(self, files: Mapping[str, str]) -> dict[str, Path]:
         """Where files are now, by pseudonym; `files` is pseudonym of a file -> that of its folder."""
-        wanted: dict[str, set[str]] = {}
-        for file, folder in files.items():
-            wanted.setdefault(folder, set()).add(file)
-        return dict(find(self._folder, self._key, wanted))
+        if self._folders is None:
+            self._folders = dict(folders(self._folder, self._key))
+        found: dict[str, Path] = {}
+        for name in sorted(set(files.values()) & self._folders.keys()):
+            inside = files_of(self._folder, self._key, self._folders[name])
+            found.update((file, path) for file, path in inside if file in files)
+        return found
 
 
 def build(
@@ -141,7 +156,8 @@ def _unread(folder: Path, out: Path, key: bytes, writer: Writer) -> Iterator[Ent
 
 def _read_all(folder: Path, key: bytes, entries: Iterable[Entry | Reading], workers: int) -> Iterator[list[Reading]]:
     """Read the entries in chunks, by so many processes; few chunks are under way at any time."""
-    chunks = iter(lambda iterator=iter(entries): list(islice(iterator, CHUNK)), [])
+    iterator = iter(entries)
+    chunks = iter(lambda: list(islice(iterator, CHUNK)), [])
     if workers <= 1:
         for chunk in chunks:
             yield _read_chunk(folder, key, chunk)

@@ -1,6 +1,6 @@
 """The nouns of an archive: what is known of a frame, of a series, and of a file that was left out.
 
-Everything in them is safe to keep: numbers in plausible ranges, words of fixed lists and keyed hashes, see `pseudonyms`.
+Everything in them is safe to keep: numbers in plausible ranges, words of fixed lists, keyed hashes (`pseudonyms`).
 """
 
 from dataclasses import dataclass

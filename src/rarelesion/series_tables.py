@@ -30,7 +30,7 @@ def write_left_out_table(path: Path, rows: Sequence[LeftOut]) -> None:
 
 
 def write_roles(path: Path, series: Sequence[Series], chosen: Mapping[str, str]) -> None:
-    """Write roles.csv for a person to correct: `chosen` (series -> role) stands in the column `role`, else the proposal."""
+    """Write roles.csv for a person to correct: `chosen` (series -> role) stands in `role`, else the proposal."""
     lines = (
         (row.series, row.patient, _cell(row.day), row.role, _cell(row.confidence), chosen.get(row.series, row.role))
         for row in series
