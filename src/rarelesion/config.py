@@ -1,22 +1,25 @@
-"""`study.toml`: reading it with every problem at once, and writing the resolved one."""
+"""`study.toml` and `import.toml`: reading them with every problem at once, and writing the resolved one."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
+from rarelesion import preparation
 from rarelesion.errors import InputError, Problem
+from rarelesion.import_settings import ImportSettings
 from rarelesion.settings import Settings
 from rarelesion.thresholds import parse_rule
 
 RANGES = {
     "seed": "[0, 4294967295]",
     "images.side_px": "[32, 1024]",
+    "images.slices": "[1, 31]",
     "images.margin": "[0, 5]",
     "images.percentiles": "[0, 100]",
     "split.folds": "[1, 100]",
@@ -57,7 +60,13 @@ RANGES = {
 }
 """Setting -> the numbers it may be: a square bracket counts its own end in, a round one does not."""
 
+IMPORT_RANGES = {f"preparation.{name}": allowed for name, allowed in preparation.RANGES.items()}
+"""The same of `import.toml`."""
+
 SEE_LIST = "Every setting and its default is listed in docs/reference/settings.md."
+
+
+Kind = TypeVar("Kind", Settings, ImportSettings)
 
 
 def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -67,25 +76,38 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
     Raises InputError that names every unknown key, with the valid ones, every value of the wrong kind, and every
     number outside its range.
     """
-    content = _merged(_load(path) if path else {}, overrides or {})
-    problems = _unknown_keys(content, Settings, str(path) if path else "settings")
+    settings = _read(Settings, path, overrides or {})
+    if problems := list(_unusable(settings, path, overrides or {})):
+        raise InputError(problems)
+    return settings
+
+
+def read_import_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> ImportSettings:
+    """Read `import.toml` as `read_settings` reads `study.toml`."""
+    settings = _read(ImportSettings, path, overrides or {})
+    if problems := list(_out_of_range(settings, IMPORT_RANGES, path, overrides or {})):
+        raise InputError(problems)
+    return settings
+
+
+def _read(kind: type[Kind], path: Path | None, overrides: Mapping[str, Any]) -> Kind:
+    """What the file and the overrides say, every key known and every value of its kind."""
+    content = _merged(_load(path) if path else {}, overrides)
+    problems = _unknown_keys(content, kind, str(path) if path else "settings")
     if problems:
         raise InputError(problems)
     try:
-        settings = TypeAdapter(Settings).validate_python(content)
+        return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise InputError(
             Problem(
-                where=_place(path, overrides or {}, ".".join(map(str, details["loc"]))),
+                where=_place(path, overrides, ".".join(map(str, details["loc"]))),
                 what=details["msg"].lower(),
                 found=repr(details["input"]),
                 remedy=SEE_LIST,
             )
             for details in error.errors()
         ) from None
-    if problems := list(_unusable(settings, path, overrides or {})):
-        raise InputError(problems)
-    return settings
 
 
 def named_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> frozenset[str]:
@@ -104,14 +126,12 @@ def named_settings(path: Path | None, overrides: Mapping[str, Any] | None = None
 
 def _unusable(settings: Settings, path: Path | None, overrides: Mapping[str, Any]) -> Iterator[Problem]:
     """What is of the right kind and still cannot be used."""
-    flat = flat_settings(settings)
-    for name, allowed in RANGES.items():
-        value, where = flat[name], _place(path, overrides, name)
-        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
-        if not all(_lies_in(number, allowed) for number in numbers):
-            yield Problem(where, "is outside its range", _shown(numbers), _in_words(allowed), SEE_LIST)
-        elif list(numbers) != sorted(set(numbers)):
-            yield Problem(where, "is not a range", _shown(numbers), "the lower number first", SEE_LIST)
+    yield from _out_of_range(settings, RANGES, path, overrides)
+    for name, value in flat_settings(settings).items():
+        if name in RANGES and isinstance(value, tuple) and list(value) != sorted(set(value)):
+            yield Problem(
+                _place(path, overrides, name), "is not a range", _shown(value), "the lower number first", SEE_LIST
+            )
     if settings.cohort.positive.strip().casefold() == settings.cohort.negative.strip().casefold():
         where = _place(path, overrides, "cohort.positive")
         yield Problem(where, "is the word for both classes", repr(settings.cohort.positive), "another than for benign")
@@ -120,6 +140,17 @@ def _unusable(settings: Settings, path: Path | None, overrides: Mapping[str, Any
     except InputError as error:
         where = _place(path, overrides, "statistics.threshold")
         yield from (replace(problem, where=f"{where}, {problem.where}") for problem in error.problems)
+
+
+def _out_of_range(
+    settings: Settings | ImportSettings, ranges: Mapping[str, str], path: Path | None, overrides: Mapping[str, Any]
+) -> Iterator[Problem]:
+    flat = flat_settings(settings)
+    for name, allowed in ranges.items():
+        value, where = flat[name], _place(path, overrides, name)
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        if not all(_lies_in(number, allowed) for number in numbers):
+            yield Problem(where, "is outside its range", _shown(numbers), _in_words(allowed), SEE_LIST)
 
 
 def _lies_in(number: float, allowed: str) -> bool:
@@ -148,12 +179,12 @@ def _place(path: Path | None, overrides: Mapping[str, Any], name: str) -> str:
     return name if value is not None or path is None else f"{path}: {name}"
 
 
-def settings_toml(settings: Settings) -> str:
+def settings_toml(settings: Settings | ImportSettings) -> str:
     """The settings as `study.toml`; a setting that is open (None) is left out, as TOML has no word for it."""
     return tomli_w.dumps(_without_none(asdict(settings)))
 
 
-def flat_settings(settings: Settings) -> dict[str, Any]:
+def flat_settings(settings: Settings | ImportSettings) -> dict[str, Any]:
     """Every setting by its dotted name, e.g. ``{"split.folds": 5}``."""
     flat: dict[str, Any] = {}
     for key, value in asdict(settings).items():

@@ -1,0 +1,220 @@
+"""From a folder of DICOM and a table of diagnoses to a cohort, in an order that a person can step into.
+
+index.sqlite and series.csv (what is there), roles.csv and the contact sheet (a person confirms), volumes/ (what is
+needed, once), cohort.csv, and two lists of what was left out: files in left_out.csv, patients in not_in_cohort.csv.
+"""
+
+import multiprocessing
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rarelesion import __version__, index
+from rarelesion.candidates import Chosen, choose_series
+from rarelesion.diagnoses import Aside, Diagnosis, read_diagnoses
+from rarelesion.errors import InputError, Problem
+from rarelesion.import_settings import ImportSettings
+from rarelesion.marks import MarkFile, find_marks
+from rarelesion.patient_import import PatientJob, PatientResult, columns_of, import_patient
+from rarelesion.roles import MASK
+from rarelesion.series import Series
+from rarelesion.series_tables import read_roles, write_left_out_table, write_roles, write_series_table
+from rarelesion.store import csv_text, write_json, write_text
+from rarelesion.types import CLASSES
+
+OnProgress = Callable[[str, str, float, float], None]
+"""Stage, detail, done, of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import came to, in numbers and reasons; whom it concerns stands in its tables."""
+
+    out: Path
+    key: Path
+    series: int
+    patients: int
+    roles: Mapping[str, int]
+    left_out_files: Mapping[str, int]
+    """Reason -> files."""
+    cases: int | None
+    """None where no table of diagnoses was given yet."""
+    labels: Mapping[str, int]
+    asides: tuple[Aside, ...]
+    notes: Mapping[str, tuple[str, ...]]
+    """Patient -> what a person should know of how the case was made."""
+
+
+def import_archive(
+    folder: Path,
+    out: Path,
+    key_file: Path,
+    settings: ImportSettings,
+    labels: Path | None = None,
+    rois: Path | None = None,
+    workers: int = 1,
+    progress: OnProgress = lambda stage, detail, done, total: None,
+) -> Imported:
+    """Index a folder of DICOM and, with a table of diagnoses, write the cohort.
+
+    `key_file` holds the secret that pseudonyms are made with; it is made where there is none, and must stay with the
+    user. `rois` is a folder of masks whose names hold the hospital's numbers. Whatever was done before is not done
+    again; a run that was stopped goes on. Raises InputError with all problems of the table, the settings, roles.csv.
+    """
+    key = index.read_key(key_file) if key_file.exists() else index.make_key(key_file)
+    archive = index.build(folder, out, key, workers, lambda done, total: progress("Reading headers", "", done, total))
+    found = archive.series()
+    if not found:
+        what, remedy = "no DICOM image or segmentation in this folder", f"See {out / 'left_out.csv'} for the reasons."
+        write_left_out_table(out / "left_out.csv", archive.left_out())
+        raise InputError(Problem(str(folder), what, f"{len(archive.left_out())} other files", remedy=remedy))
+    roles = read_roles(out / "roles.csv", found) if (out / "roles.csv").exists() else {}
+    write_series_table(out / "series.csv", found)
+    write_roles(out / "roles.csv", found, roles)
+    write_left_out_table(out / "left_out.csv", archive.left_out())
+    as_confirmed = [
+        replace(one, role=roles.get(one.series, one.role), confidence=_sureness(one, roles)) for one in found
+    ]
+    if labels is None:
+        return _summary(out, key_file, as_confirmed, archive, None, (), {})
+    patients = {one.patient for one in found}
+    diagnoses, asides = read_diagnoses(labels, key, patients, settings)
+    named = {one.mark for one in diagnoses if one.mark is not None}
+    marks, strangers = find_marks(rois, key, patients, settings.sequences, named) if rois else ({}, ())
+    jobs, failed = _jobs(archive, as_confirmed, diagnoses, marks, settings, out)
+    results = _run(jobs, workers, progress)
+    asides = (*asides, *failed, *(aside for one in results.values() for aside in one.asides))
+    asides += tuple(_unlisted(patients, diagnoses, asides)) + tuple(_strange_marks(strangers))
+    rows = [row for patient in sorted(results) for row in results[patient].cases]
+    asides = tuple(sorted(asides, key=lambda aside: (aside.row is None, aside.row or 0, aside.patient)))
+    write_text(out / "not_in_cohort.csv", csv_text(("row", "patient", "code", "reason", "remedy"), map(_cells, asides)))
+    notes = {patient: result.notes for patient, result in results.items() if result.notes and result.cases}
+    summary = _summary(out, key_file, as_confirmed, archive, rows, asides, notes)
+    _write_record(out, summary, settings)
+    if rows:
+        header = columns_of(rows, settings)
+        write_text(out / "cohort.csv", csv_text(header, ([row.get(name, "") for name in header] for row in rows)))
+    return summary
+
+
+def _sureness(one: Series, roles: Mapping[str, str]) -> float:
+    """A person's word is sure."""
+    return 1.0 if roles.get(one.series, one.role) != one.role else one.confidence
+
+
+def _cells(aside: Aside) -> tuple[object, ...]:
+    return ("" if aside.row is None else aside.row, aside.patient, aside.code, aside.reason, aside.remedy)
+
+
+# --- what is to be done for each patient -----------------------------------------------------------------------------
+
+
+def _jobs(
+    archive: index.Index,
+    found: Sequence[Series],
+    diagnoses: Iterable[Diagnosis],
+    marks: Mapping[str, tuple[MarkFile, ...]],
+    settings: ImportSettings,
+    out: Path,
+) -> tuple[list[PatientJob], list[Aside]]:
+    """A job for each patient and study that the table asks for; rows whose sequences are not there, with the reason."""
+    by_patient: dict[str, list[Series]] = defaultdict(list)
+    for one in found:
+        by_patient[one.patient].append(one)
+    rows: dict[tuple[str, str], list[Diagnosis]] = defaultdict(list)
+    for one in diagnoses:
+        rows[one.patient, one.study].append(one)
+    jobs, asides = [], []
+    for (patient, study), asked in rows.items():
+        series = by_patient[patient]
+        drawn = [one for one in series if one.role == MASK]
+        marked = {name for one in drawn for name in one.refers_to}
+        chosen = choose_series(series, settings.sequences, marked, study)
+        if not isinstance(chosen, Chosen):
+            asides += [Aside(one.row, patient, "sequences", *chosen) for one in asked]
+            continue
+        files = {sequence: archive.files(one.series) for sequence, one in chosen.series.items()}
+        own = marks.get(patient, ()) or tuple(_drawn(archive, drawn, chosen))
+        jobs.append(PatientJob(patient, chosen, files, own, tuple(asked), settings, out))
+    return jobs, asides
+
+
+def _drawn(archive: index.Index, drawn: Sequence[Series], chosen: Chosen) -> Iterator[MarkFile]:
+    """Segmentations and contours of the archive that were drawn on one of the chosen series."""
+    for one in drawn:
+        for sequence, series in chosen.series.items():
+            if any(series.series == name or series.series.startswith(f"{name}-") for name in one.refers_to):
+                yield from (MarkFile(path, one.series, sequence) for path, _ in archive.files(one.series))
+
+
+def _run(jobs: Sequence[PatientJob], workers: int, progress: OnProgress) -> dict[str, PatientResult]:
+    """Patients side by side, a process each; with one worker in this process."""
+    results: dict[str, PatientResult] = {}
+
+    def keep(job: PatientJob, result: PatientResult) -> None:
+        before = results.get(job.patient, PatientResult((), (), ()))
+        joined = (before.cases + result.cases, before.asides + result.asides, before.notes + result.notes)
+        results[job.patient] = PatientResult(*joined)
+        progress("Writing volumes", "", len(results), len(jobs))
+
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            keep(job, import_patient(job))
+        return results
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(import_patient, job): job for job in jobs}
+        try:
+            for done in as_completed(waiting):
+                keep(waiting[done], done.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def _unlisted(patients: Iterable[str], diagnoses: Iterable[Diagnosis], asides: Iterable[Aside]) -> Iterator[Aside]:
+    listed = {one.patient for one in diagnoses} | {one.patient for one in asides}
+    for patient in sorted(set(patients) - listed):
+        yield Aside(None, patient, "no-row", "the patient is not in the table", "Add a row, or leave the patient out.")
+
+
+def _strange_marks(names: Iterable[str]) -> Iterator[Aside]:
+    for name in names:
+        remedy = "Put the hospital's number into its name, or name the file in the column `roi`."
+        yield Aside(None, "", "strange-mark", f"the mask {name} belongs to no patient, or to several", remedy)
+
+
+# --- what is said of it ----------------------------------------------------------------------------------------------
+
+
+def _summary(
+    out: Path,
+    key_file: Path,
+    found: Sequence[Series],
+    archive: index.Index,
+    rows: Sequence[Mapping[str, str]] | None,
+    asides: tuple[Aside, ...],
+    notes: Mapping[str, tuple[str, ...]],
+) -> Imported:
+    return Imported(
+        out=out,
+        key=key_file,
+        series=len(found),
+        patients=len({one.patient for one in found}),
+        roles=dict(Counter(one.role for one in found).most_common()),
+        left_out_files=dict(Counter(one.reason for one in archive.left_out()).most_common()),
+        cases=None if rows is None else len(rows),
+        labels={name: sum(row["label"] == name for row in rows or ()) for name in CLASSES[:2]},
+        asides=asides,
+        notes=notes,
+    )
+
+
+def _write_record(out: Path, summary: Imported, settings: ImportSettings) -> None:
+    """How the cohort was made, with no path and no name."""
+    told = asdict(summary)
+    for private in ("out", "key"):
+        del told[private]
+    write_json(out / "import.json", {"rarelesion": __version__, "settings": asdict(settings), **told})

@@ -1,0 +1,198 @@
+"""The messy archive of 100 patients: exactly the right cohort, every file left out named, nobody recognisable."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from messy_archive import PLANTED, make_archive
+from rarelesion.archive import file_pseudonym
+from rarelesion.cli import app
+from rarelesion.cohort import read_cohort
+from rarelesion.images import load_roi, read_image
+from rarelesion.index import read_key
+from rarelesion.lesions import to_grid
+from rarelesion.pseudonyms import pseudonym
+from rarelesion.settings import CohortSettings
+
+WORDS = ("--positive", "adenocarcinoma", "--negative", "adenoma", "--keep", "subtype")
+
+BOXED = ("box", "point")
+MENDED = ("missing_slice", "truncated", "uneven", "tilted")
+
+
+def run_import(archive, out, *more, labels=True):
+    words = ["import", str(archive.dicom), "--out", str(out), "--workers", "2", *more]
+    if labels:
+        words += ["--labels", str(archive.labels), "--rois", str(archive.rois), *WORDS]
+    return CliRunner().invoke(app, words)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return make_archive(tmp_path_factory.mktemp("disk"))
+
+
+@pytest.fixture(scope="module")
+def made(archive, tmp_path_factory):
+    out = tmp_path_factory.mktemp("made") / "cohort"
+    result = run_import(archive, out)
+    assert result.exit_code == 0, result.output
+    return out, result.output
+
+
+@pytest.fixture(scope="module")
+def names(archive, made):
+    """Patient's pseudonym -> hospital number."""
+    key = read_key(made[0].with_name("cohort-key.txt"))
+    numbers = {one.patient_id for one, _ in archive.expected.values()} | archive.unlabelled | set(archive.left_out_rows)
+    return {pseudonym(key, "patient", number): number for number in numbers}
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def case_key(names, case):
+    return f"{names[case.patient_id]}/{case.case_id.rsplit('-', 1)[1]}"
+
+
+def test_the_cohort_holds_exactly_the_right_cases(archive, made, names):
+    cohort = read_cohort(made[0] / "cohort.csv", CohortSettings())
+    found = {case_key(names, case): case for case in cohort.cases}
+    assert set(found) == set(archive.expected)
+    assert {key: bool(case.label) for key, case in found.items()} == {
+        key: patient.malignant for key, (patient, _) in archive.expected.items()
+    }
+    assert {key: case.columns["subtype"] for key, case in found.items()} == {
+        key: "a" if patient.number % 3 else "b" for key, (patient, _) in archive.expected.items()
+    }
+
+
+def test_every_lesion_lies_where_it_was_drawn(archive, made, names):
+    cohort = read_cohort(made[0] / "cohort.csv", CohortSettings())
+    for case in cohort.cases:
+        patient, lesion = archive.expected[case_key(names, case)]
+        centre, diameter = patient.lesions[lesion]
+        image = read_image(case.images["T1"], "T1")
+        mask = to_grid(load_roi(case.rois["T1"]), image)
+        places = np.argwhere(mask) @ image.affine[:3, :3].T + image.affine[:3, 3]
+        # A box is of one slice, and slices are 5 mm apart.
+        assert np.linalg.norm(places.mean(axis=0) - centre) < (3.5 if patient.kind in BOXED else 2.2), patient.kind
+        assert abs(float(case.columns["diameter_mm"]) - diameter) < 3, patient.kind
+
+
+def test_every_volume_shows_its_patient_at_the_right_place_and_the_right_sequence(archive, made, names):
+    cohort = read_cohort(made[0] / "cohort.csv", CohortSettings())
+    for case in cohort.cases:
+        patient, _ = archive.expected[case_key(names, case)]
+        for sequence, path in case.images.items():
+            image = read_image(path, sequence)
+            index = np.stack(np.meshgrid(*map(np.arange, image.pixels.shape), indexing="ij"), axis=-1)
+            places = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+            truth = patient.value(sequence, places)
+            # Edges are blurred where slices were mended.
+            smooth = np.all([np.abs(np.gradient(truth, axis=axis)) < 8 for axis in range(3)], axis=0)
+            inner = smooth & (np.linalg.norm(places / (42, 42, 60), axis=-1) < 0.7)
+            assert inner.sum() > 300, (patient.kind, sequence)
+            error = np.abs(image.pixels - truth)[inner].max()
+            assert error < (8 if patient.kind in MENDED else 2), (patient.kind, sequence, error)
+
+
+def test_every_file_left_out_is_named_with_its_reason(archive, made):
+    key = read_key(made[0].with_name("cohort-key.txt"))
+    expected = {
+        (file_pseudonym(key, path.relative_to(archive.dicom).as_posix()), code)
+        for path, code in archive.left_out_files.items()
+    }
+    assert {(row["file"], row["code"]) for row in rows_of(made[0] / "left_out.csv")} == expected
+
+
+def test_every_row_and_patient_left_out_is_named_with_its_reason(archive, made, names):
+    rows = rows_of(made[0] / "not_in_cohort.csv")
+    found = {names.get(row["patient"]) or row["patient"]: row["reason"] for row in rows}
+    for number, word in archive.left_out_rows.items():
+        shown = pseudonym(read_key(made[0].with_name("cohort-key.txt")), "patient", number)
+        assert word in found.pop(number, found.pop(shown, "")), number
+    assert set(found) == archive.unlabelled
+
+
+def test_nothing_written_or_said_names_a_patient(made):
+    out, said = made
+    planted = [word.casefold().encode() for word in PLANTED]
+    assert not any(word in said.casefold().encode() for word in planted)
+    for path in out.rglob("*"):
+        assert not any(word in path.name.casefold().encode() for word in planted)
+        if path.is_file():
+            content = path.read_bytes().lower()
+            assert not any(word in content for word in planted), path.name
+
+
+def test_the_same_command_again_changes_nothing(archive, made):
+    out = made[0]
+    before = {path: path.stat().st_mtime_ns for path in (out / "volumes").rglob("*") if path.is_file()}
+    table = (out / "cohort.csv").read_bytes()
+    assert run_import(archive, out).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "volumes").rglob("*") if path.is_file()} == before
+    assert (out / "cohort.csv").read_bytes() == table
+
+
+def test_a_pseudonym_is_looked_up_on_the_screen(archive, made):
+    out = made[0]
+    row = rows_of(out / "left_out.csv")[0]
+    result = run_import(archive, out, "--find", row["file"])
+    assert Path(result.output.strip()) in archive.left_out_files
+    case = rows_of(out / "cohort.csv")[0]
+    assert run_import(archive, out, "--find", case["patient_id"]).output.startswith("diagnoses.xlsx:")
+    assert run_import(archive, out, "--find", "f-nothing").exit_code == 2
+
+
+def test_a_person_corrects_a_role_and_it_is_remembered(archive, made, names):
+    out = made[0]
+    roles = rows_of(out / "roles.csv")
+    mistaken = next(row for row in roles if row["proposed"] == "T2" and names[row["patient"]] == "HOSP00050")
+    text = (out / "roles.csv").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith(mistaken["series"]))
+    (out / "roles.csv").write_text(text.replace(line, line.rsplit(",", 1)[0] + ",other"), encoding="utf-8")
+    try:
+        assert run_import(archive, out).exit_code == 0
+        left = {row["patient"]: row["reason"] for row in rows_of(out / "not_in_cohort.csv")}
+        assert "no series is T2" in left[mistaken["patient"]]
+        assert run_import(archive, out).exit_code == 0
+        assert len(rows_of(out / "cohort.csv")) == len(archive.expected) - 1
+    finally:
+        (out / "roles.csv").write_text(text, encoding="utf-8")
+        run_import(archive, out)
+
+
+def test_without_a_table_the_series_are_listed_and_shown(archive, tmp_path):
+    result = run_import(archive, tmp_path / "cohort", labels=False)
+    assert result.exit_code == 0
+    assert "roles.csv" in result.output
+    assert len(list((tmp_path / "cohort" / "contact").glob("*.png"))) >= 4
+    assert not (tmp_path / "cohort" / "cohort.csv").exists()
+
+
+def test_the_record_tells_how_it_was_made(made, archive):
+    record = json.loads((made[0] / "import.json").read_text(encoding="utf-8"))
+    assert record["cases"] == len(archive.expected)
+    assert record["settings"]["sequences"] == ["T1", "T2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("import", "nowhere", "--out", "cohort"), "no such folder"),
+        (("import", ".", "--out", "cohort", "--key", "cohort/key.txt"), "must not get the key"),
+        (("import", ".", "--out", "cohort"), "no DICOM"),
+    ],
+)
+def test_misuse_is_told_and_exits_with_2(words, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert expected in result.output

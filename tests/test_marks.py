@@ -1,0 +1,47 @@
+"""Mask files find their patients by name, and only where that is certain."""
+
+import pytest
+
+from rarelesion.archive import file_pseudonym
+from rarelesion.errors import InputError
+from rarelesion.marks import find_marks
+from rarelesion.pseudonyms import pseudonym
+
+KEY = bytes(range(32))
+PATIENTS = {pseudonym(KEY, "patient", number): number for number in ("12345", "AB-77", "9")}
+
+
+def found_in(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    by_patient, strangers = find_marks(folder, KEY, set(PATIENTS), ("T1", "T2"))
+    return {
+        PATIENTS[patient]: [(one.path.name, one.sequence) for one in files] for patient, files in by_patient.items()
+    }, strangers
+
+
+def test_by_whole_name_part_of_a_name_or_folder(tmp_path):
+    names = ("12345.nii.gz", "AB-77_T2_seg.seg.nrrd", "9/lesion.nii")
+    assert found_in(tmp_path, *names) == (
+        {"12345": [("12345.nii.gz", "")], "AB-77": [("AB-77_T2_seg.seg.nrrd", "T2")], "9": [("lesion.nii", "")]},
+        (),
+    )
+
+
+def test_a_number_of_a_lesion_is_no_patient(tmp_path):
+    by_patient, strangers = found_in(tmp_path, "lesion_9.nii.gz")
+    assert by_patient == {}
+    assert len(strangers) == 1
+
+
+def test_two_patients_in_one_name_belong_to_neither(tmp_path):
+    by_patient, strangers = found_in(tmp_path, "12345/AB-77.nii.gz", "12345/notes.txt")
+    assert by_patient == {}
+    assert strangers == (file_pseudonym(KEY, "12345/AB-77.nii.gz"),)
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        find_marks(tmp_path / "gone", KEY, set(PATIENTS), ("T1",))
