@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 from scipy.spatial.transform import Rotation
 
-from rarelesion.crop import COLOURS, Region, cut_patch, cut_region, resolve_channels
+from rarelesion.crop import COLOURS, Region, cut_patch, cut_region, cut_slices, resolve_channels
 from rarelesion.errors import InputError
 from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.types import Floats, Image, Roi
@@ -378,3 +378,26 @@ def test_a_region_that_cannot_be_cut_is_said() -> None:
     flat = Image(np.zeros((1, 20, 20), dtype=np.float32), "T1")
     with pytest.raises(InputError, match="T1: the image is one grey"):
         region("T1", {"T1": flat}, {"T1": Roi(box=(5, 5, 9, 9))})
+
+
+def test_neighbouring_slices_show_the_ball_smaller_and_smaller_and_end_where_it_ends() -> None:
+    image, roi = ball("T1", (4.0, 1.0, 1.0), (9, 60, 60), (0, 0, 0))
+    slices = cut_slices({"T1": image}, {"T1": roi}, ONE, replace(SETTINGS, slices=9))
+    assert slices.shape == (9, 3, 60, 60)
+    np.testing.assert_array_equal(slices[0], cut_patch({"T1": image}, {"T1": roi}, ONE, SETTINGS))
+    planes = roi.mask.any(axis=(1, 2)).sum()
+    bright = (slices[:, 0] > 0.5).sum(axis=(1, 2))
+    assert bright[0] == bright.max()
+    # Beyond the ball its last slice is shown again.
+    assert len({plane.tobytes() for plane in slices}) == planes
+    assert bright.min() > 0
+
+
+def test_where_the_other_sequence_ends_its_last_slice_is_shown_again() -> None:
+    image, roi = ball("T1", (4.0, 1.0, 1.0), (9, 60, 60), (0, 0, 0))
+    largest = int(roi.mask.sum(axis=(1, 2)).argmax())
+    short = Image(image.pixels[: largest + 1], "T2", image.affine)
+    both = cut_slices({"T1": image, "T2": short}, {"T1": roi}, TWO, replace(SETTINGS, slices=3))
+    above = next(place for place in (1, 2) if np.array_equal(both[place, 1], both[0, 1]))
+    assert not np.array_equal(both[above, 2], both[0, 2])
+    assert not np.array_equal(both[3 - above, 1], both[0, 1])

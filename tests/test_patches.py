@@ -49,7 +49,7 @@ def test_patches_come_in_the_order_of_the_cases_with_progress(tmp_path: Path) ->
 
 
 def test_the_same_volume_as_dicom_and_as_nifti_gives_the_same_colours(tmp_path: Path) -> None:
-    red, green, blue = cut_case(case(tmp_path, 1), {"blue": "T1", "green": "T2"}, SETTINGS)
+    red, green, blue = cut_case(case(tmp_path, 1), {"blue": "T1", "green": "T2"}, SETTINGS)[0]
     np.testing.assert_allclose(green, blue, atol=1e-4)
     assert not red.any()
     assert np.ptp(blue) > 0.9
@@ -69,8 +69,8 @@ def test_a_mask_file_on_one_sequence_serves_the_other(tmp_path: Path) -> None:
 
 def test_a_roi_on_a_sequence_that_is_not_shown_leads_to_the_one_that_is(tmp_path: Path) -> None:
     given = case(tmp_path, 1)
-    shown = cut_case(given, {"blue": "T2"}, SETTINGS)
-    np.testing.assert_allclose(shown[2], cut_case(given, {"blue": "T1"}, SETTINGS)[2], atol=1e-4)
+    shown = cut_case(given, {"blue": "T2"}, SETTINGS)[0]
+    np.testing.assert_allclose(shown[2], cut_case(given, {"blue": "T1"}, SETTINGS)[0, 2], atol=1e-4)
 
 
 def test_every_problem_of_every_case_comes_at_once_with_its_case(tmp_path: Path) -> None:
@@ -138,3 +138,14 @@ def test_a_process_that_finds_the_file_gone_says_what_to_do(tmp_path: Path) -> N
     gone = replace(without_pixels(patches), file=tmp_path / "gone.npy")
     with pytest.raises(InputError, match="Give the same command again"):
         mapped(gone)
+
+
+def test_slices_of_a_case_follow_each_other_and_the_largest_comes_first(tmp_path: Path) -> None:
+    cases = [case(tmp_path, number) for number in (1, 2)]
+    settings = replace(SETTINGS, slices=3)
+    patches = write_patches(tmp_path / "patches.npy", cohort(tmp_path, *cases), settings, None)
+    one = load_patches(cohort(tmp_path, *cases), SETTINGS)
+    assert patches.pixels.shape == (6, 3, 24, 24)
+    np.testing.assert_array_equal(patches.largest, one.pixels)
+    np.testing.assert_array_equal(patches.rows(np.array([1, 0])), [3, 4, 5, 0, 1, 2])
+    assert not np.array_equal(patches.pixels[0], patches.pixels[1])

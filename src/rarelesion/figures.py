@@ -126,7 +126,7 @@ def patch_examples(
     rows: list[tuple[str, Floats, Sequence[str]]] = []
     for label, _, _, name in CLASS_STYLES:
         chosen = np.flatnonzero(labels == label)[:n_each]
-        rows.append((name, patches.pixels[chosen], [_short(patches.case_ids[place]) for place in chosen]))
+        rows.append((name, patches.largest[chosen], [_short(patches.case_ids[place]) for place in chosen]))
     if textures is not None:
         rows.append(("texture", textures[:n_each], [""] * n_each))
     rows = [row for row in rows if len(row[1])]

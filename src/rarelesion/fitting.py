@@ -104,7 +104,7 @@ def _fit_classifier(
         alpha = repr(settings.training.alpha) if job.l2 else ""
         weights.save_state(path, network.state(), {"alpha": alpha, "style": network.backbone.style})
         checkpoint.remove()
-    return training.embed(network, material.patches.pixels, settings.training)
+    return of_cases(material.patches, *training.embed(network, material.patches.pixels, settings.training))
 
 
 def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
@@ -140,11 +140,21 @@ def _fit_cvae(
         weights.save_state(path, model.state(), {})
         checkpoint.remove()
     latents, scores = cvae.score_cvae(model, material.patches.pixels)
-    return latents, scores.astype(np.float32)[:, None]
+    return of_cases(material.patches, latents, scores.astype(np.float32)[:, None])
+
+
+def of_cases(
+    patches: Patches, vectors: NDArray[np.float32], logits: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeddings and logits of the cases, from those of their slices: the mean."""
+    if patches.slices == 1:
+        return vectors, logits
+    shape = len(patches.case_ids), patches.slices, -1
+    return vectors.reshape(shape).mean(axis=1), logits.reshape(shape).mean(axis=1)
 
 
 def _part(material: Material, case_ids: Sequence[str]) -> tuple[PatchRows, NDArray[np.int64]]:
     row_of = {case_id: row for row, case_id in enumerate(material.patches.case_ids)}
     labels = np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64)
     rows = np.array([row_of[case_id] for case_id in case_ids], dtype=np.int64)
-    return PatchRows(material.patches.pixels, rows), labels
+    return PatchRows(material.patches.pixels, material.patches.rows(rows)), np.repeat(labels, material.patches.slices)

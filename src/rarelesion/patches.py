@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarelesion import store
-from rarelesion.crop import cut_patch, resolve_channels
+from rarelesion.crop import cut_slices, resolve_channels
 from rarelesion.errors import InputError, Problem
 from rarelesion.images import load_roi, read_image
 from rarelesion.settings import ImageSettings
@@ -27,7 +27,7 @@ def load_patches(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None
     pixels = np.empty(_shape(cohort, settings), dtype=np.float32)
     for row, patch in enumerate(_cut_cases(cohort, settings, on_case)):
         pixels[row] = patch
-    return Patches(pixels, _case_ids(cohort))
+    return Patches(pixels, _case_ids(cohort), slices=settings.slices)
 
 
 def write_patches(path: Path, cohort: Cohort, settings: ImageSettings, on_case: OnCase | None = None) -> Patches:
@@ -38,7 +38,7 @@ def write_patches(path: Path, cohort: Cohort, settings: ImageSettings, on_case: 
     store.start_array(path, _shape(cohort, settings))
     for patch in _cut_cases(cohort, settings, on_case):
         store.append_row(path, patch)
-    return Patches(store.map_array(path), _case_ids(cohort), path)
+    return Patches(store.map_array(path), _case_ids(cohort), path, settings.slices)
 
 
 def without_pixels(patches: Patches) -> Patches:
@@ -52,7 +52,7 @@ def mapped(patches: Patches) -> Patches:
 
 
 def _shape(cohort: Cohort, settings: ImageSettings) -> tuple[int, int, int, int]:
-    return len(cohort.cases), 3, settings.side_px, settings.side_px
+    return len(cohort.cases) * settings.slices, 3, settings.side_px, settings.side_px
 
 
 def _case_ids(cohort: Cohort) -> tuple[str, ...]:
@@ -60,12 +60,12 @@ def _case_ids(cohort: Cohort) -> tuple[str, ...]:
 
 
 def _cut_cases(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None) -> Iterator[NDArray[np.float32]]:
-    """The patches of the usable cases; at the end InputError with the problems of the others."""
+    """The patches of the usable cases, slice by slice; at the end InputError with the problems of the others."""
     channels = resolve_channels(cohort.sequences, settings.channels)
     problems: list[Problem] = []
     for done, case in enumerate(cohort.cases, start=1):
         try:
-            yield cut_case(case, channels, settings)
+            yield from cut_case(case, channels, settings)
         except InputError as error:
             problems += error.problems
         if on_case is not None:
@@ -75,7 +75,7 @@ def _cut_cases(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None) 
 
 
 def cut_case(case: Case, channels: dict[str, str], settings: ImageSettings) -> NDArray[np.float32]:
-    """The patch (3, side_px, side_px) of one case, in 0..1; `channels` is colour -> sequence.
+    """The patches (slices, 3, side_px, side_px) of one case, in 0..1; `channels` is colour -> sequence.
 
     Raises InputError with all problems of the case, each naming it.
     """
@@ -94,7 +94,7 @@ def cut_case(case: Case, channels: dict[str, str], settings: ImageSettings) -> N
             problems += error.problems
     if not problems:
         try:
-            return cut_patch(images, rois, channels, settings)
+            return cut_slices(images, rois, channels, settings)
         except InputError as error:
             problems += error.problems
     raise InputError(replace(problem, where=f"case {case.case_id}, {problem.where}") for problem in problems)

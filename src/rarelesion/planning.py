@@ -181,7 +181,7 @@ def forecast(
         workers=workers,
         seconds_of={
             job.id: epochs[job.id] * _epoch_seconds(job, paces[job.backbone], settings, benign)
-            + n_cases * paces[job.backbone].embed
+            + n_cases * settings.images.slices * paces[job.backbone].embed
             for job in left
         },
         teaching={name: machine.teaching(name, settings) for name in paces if name != "cvae"},
@@ -200,7 +200,8 @@ def _epoch_seconds(job: NetworkJob, pace: Pace, settings: Settings, benign: set[
     train, tune = set(job.split.train), set(job.split.tune)
     if job.backbone == "cvae" and settings.cvae.condition == "none":
         train, tune = train & benign, tune & benign
-    return len(train) * (1 + settings.textures.per_case * job.texture) * pace.learn + len(tune) * pace.embed
+    patches = len(train) * (1 + settings.textures.per_case * job.texture) * pace.learn + len(tune) * pace.embed
+    return patches * settings.images.slices
 
 
 def most_epochs(job: NetworkJob, settings: Settings) -> int:

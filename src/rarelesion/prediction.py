@@ -22,7 +22,7 @@ from rarelesion.contrasts import SCORERS
 from rarelesion.ensembles import Joined, first_width, fit_scales, join, part
 from rarelesion.errors import InputError, Problem
 from rarelesion.features import beside_new, read_beside
-from rarelesion.fitting import restore_classifier, restore_cvae
+from rarelesion.fitting import of_cases, restore_classifier, restore_cvae
 from rarelesion.fusion import Beside
 from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.patches import load_patches
@@ -240,9 +240,11 @@ def _embed(
     if not path.exists():
         raise InputError(Problem(str(path), "is missing", remedy=made_anew(path)))
     if job.backbone != "cvae":
-        return training.embed(restore_classifier(path, job.backbone), patches.pixels, settings.training)
+        return of_cases(
+            patches, *training.embed(restore_classifier(path, job.backbone), patches.pixels, settings.training)
+        )
     vectors, scores = cvae.score_cvae(restore_cvae(path), patches.pixels)
-    return vectors, scores.astype(np.float32)[:, None]
+    return of_cases(patches, vectors, scores.astype(np.float32)[:, None])
 
 
 def _embed_fold(run: _Run, split: Split, new: _New) -> tuple[Embeddings, Floats, Floats]:

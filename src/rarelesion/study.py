@@ -142,7 +142,7 @@ def _make_networks(
     patches = write_patches(path, cohort, settings.images, partial(progress, "Reading images", ""))
     inputs = {**inputs, "patches_sha256": store.array_sha256(patches.pixels)}
     check_inputs(folder, inputs)
-    findings = find_suspicions(cohort, zip(cohort.cases, patches.pixels, strict=True), settings.split.folds)
+    findings = find_suspicions(cohort, zip(cohort.cases, patches.largest, strict=True), settings.split.folds)
     store.write_json(folder / "findings.json", [asdict(finding) for finding in findings])
     kept = (*settings.cohort.subgroups, *settings.features.clinical)
     store.write_cohort(folder / "cohort.csv", cohort.cases, kept)

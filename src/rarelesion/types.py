@@ -106,13 +106,26 @@ class Patches:
     """The network's input: pseudo-colour crops of the lesions."""
 
     pixels: NDArray[np.float32]
-    """(n, 3, side, side), red, green, blue, in 0..1; in memory, or mapped from `file`."""
+    """(n x slices, 3, side, side), red, green, blue, in 0..1; in memory, or mapped from `file`. The slices of a case
+    follow each other, the one with the largest cross-section first."""
     case_ids: tuple[str, ...]
+    """(n,)"""
     file: Path | None = None
     """The array file the pixels are mapped from: whoever takes them whole takes the memory they were kept out of."""
+    slices: int = 1
+    """Of each case."""
 
     def __post_init__(self) -> None:
         _freeze_arrays(self)
+
+    @property
+    def largest(self) -> NDArray[np.float32]:
+        """(n, 3, side, side) of each case the slice with the largest cross-section."""
+        return self.pixels[:: self.slices]
+
+    def rows(self, cases: "Ints") -> "Ints":
+        """The rows of the pixels that show these cases, slice by slice."""
+        return (np.asarray(cases)[:, None] * self.slices + np.arange(self.slices)).ravel()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
