@@ -34,7 +34,7 @@ def read_volume(path: Path, sequence: str) -> Image:
     where = f"{sequence}: {path.name}"
     check_complete(where, path)
     image = _open(where, path)
-    return Image(_pixels(where, image, colour=False), sequence, None if _is_nowhere(image) else affine_of(image))
+    return Image(_pixels(where, image, colour=False), sequence, None if is_nowhere(path, image) else affine_of(image))
 
 
 FORMATS: dict[str, Callable[[Path, str], Image]] = {
@@ -168,8 +168,10 @@ def affine_of(image: sitk.Image) -> Floats:
     return affine
 
 
-def _is_nowhere(image: sitk.Image) -> bool:
-    """Whether a NIfTI file names neither a coordinate system nor a pixel size: a picture without a place."""
+def is_nowhere(path: Path, image: sitk.Image) -> bool:
+    """Whether a picture has no place in a patient: a NIfTI file then names neither coordinates nor a pixel size."""
+    if FORMATS.get(path.suffix.lower()) is read_picture:
+        return True
     codes = [image.GetMetaData(key) for key in ("qform_code", "sform_code") if image.HasMetaDataKey(key)]
     return codes == ["0", "0"] and set(image.GetSpacing()) == {1.0}
 

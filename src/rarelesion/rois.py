@@ -14,9 +14,9 @@ from scipy.ndimage import find_objects
 from rarelesion import dicom_rois
 from rarelesion.errors import InputError, Problem
 from rarelesion.frames import frames_of, guarded, is_image, read_file
-from rarelesion.images import affine_of, check_complete
+from rarelesion.images import affine_of, check_complete, is_nowhere
 from rarelesion.lesions import MarkedLesion, cut_down
-from rarelesion.types import Image
+from rarelesion.types import Floats, Image
 from rarelesion.volumes import read_stack
 
 MOST_LABELS = 1000
@@ -58,7 +58,8 @@ def _marked(path: Path, image: Image | None, where: str) -> Iterator[MarkedLesio
     dataset = read_file(where, path)
     if dataset is None:
         check_complete(where, path)
-        return _labels(_open(path, where), where)
+        volume = _open(path, where)
+        return _labels(volume, None if is_nowhere(path, volume) else affine_of(volume), where)
     readers = {"SEG": dicom_rois.read_segments, "RTSTRUCT": dicom_rois.read_structures}
     modality = guarded(where, "a damaged DICOM file", lambda: str(dataset.get("Modality", "")))
     if modality in readers:
@@ -94,8 +95,7 @@ def _open(path: Path, where: str) -> sitk.Image:
         ) from None
 
 
-def _labels(volume: sitk.Image, where: str) -> Iterator[MarkedLesion]:
-    affine = affine_of(volume)
+def _labels(volume: sitk.Image, affine: Floats | None, where: str) -> Iterator[MarkedLesion]:
     layers = _layers(volume)
     segments = _segments(volume)
     if segments:
@@ -105,7 +105,7 @@ def _labels(volume: sitk.Image, where: str) -> Iterator[MarkedLesion]:
                 if mask.any():
                     yield MarkedLesion(name, number, mask, placed)
         return
-    if len(layers) > 1:
+    if any(not np.array_equal(layer, layers[0]) for layer in layers[1:]):  # grey may be stored as colour
         raise InputError(Problem(where, "several values a pixel", str(len(layers)), "one label a pixel"))
     yield from _of_values(Image(layers[0].astype(np.float32), "mask", affine), where)
 
