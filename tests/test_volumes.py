@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -420,3 +421,15 @@ def test_a_skewed_volume_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"v.nii.gz: the axes of the volume are not at right angles"):
         write_volume(tmp_path / "v.nii.gz", Image(np.zeros((2, 3, 4), np.float32), "T1", turned(step=(1, 0))))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_volume_is_read_with_little_more_memory_than_it_takes(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", np.zeros((12, 512, 512), np.int16), turned(), "T1", {}, "s")
+    files = files_of(tmp_path / "s")
+    read_stack(files, "T1", "s-abc")
+    tracemalloc.start()
+    image, _ = read_stack(files, "T1", "s-abc")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The volume itself, what was read from the disk at half its size, and tags.
+    assert peak < 1.8 * image.pixels.nbytes

@@ -21,6 +21,7 @@ from rarelesion.types import Floats, Image, Ints
 HALF = 0.5
 BESIDE = 0.5
 """Share of a pixel by which frames may be off a straight line."""
+SAME_PLANE_MM = 0.01
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 CONTOUR_DATA = 0x30060050
 DAMAGED = "a damaged DICOM segmentation"
@@ -85,10 +86,14 @@ def _grid(frames: Sequence[Frame], image: Image | None, where: str) -> _Grid:
         raise InputError(Problem(where, "the segmentation has no patient coordinates", remedy="Export it again."))
     across, down = first.orientation
     normal = np.cross(across, down)
-    height = np.round(np.stack(positions) @ normal, 3)
-    levels, where_first, plane = np.unique(height, return_index=True, return_inverse=True)
+    height = np.stack(positions) @ normal
+    order = np.argsort(height, kind="stable")
+    begins = np.diff(height[order], prepend=-np.inf) > SAME_PLANE_MM
+    plane = np.empty(len(frames), dtype=np.int64)
+    plane[order] = np.cumsum(begins) - 1
+    levels = height[order][begins]
     step, source = _slices(levels - levels[0], first.slice_mm, _image_step(image, normal))
-    corner = positions[where_first[0]]
+    corner = positions[order[0]]
     affine = np.eye(4)
     affine[:3, 0] = step * (normal + _drift(np.stack(positions), first, where))
     affine[:3, 1], affine[:3, 2], affine[:3, 3] = down * first.pixel_mm[0], across * first.pixel_mm[1], corner

@@ -172,7 +172,7 @@ def _frame(dataset: FileDataset, sources: list[Dataset], index: int) -> Frame:
         numbers(sources, "PixelSpacing", 2),
         next((abs(float(distance[0])) for distance in distances if distance is not None and distance[0] != 0), None),
         (0.0 if number is None else float(number[0]), index),
-        _number(sources, "RescaleSlope", 1.0),
+        _number(sources, "RescaleSlope", 1.0) or 1.0,  # 0 would leave nothing
         _number(sources, "RescaleIntercept", 0.0),
     )
 

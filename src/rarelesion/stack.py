@@ -42,7 +42,9 @@ class Stack:
         return self.positions @ np.cross(*self.orientation)
 
     def of(self, chosen: Ints) -> "Stack":
-        """The same stack with only these slices, in this order."""
+        """The same stack with only these slices, in this order; not copied where those are all as they are."""
+        if np.array_equal(chosen, np.arange(len(self.planes))):
+            return self
         return Stack(self.planes[chosen], self.positions[chosen], self.orientation, self.pixel_mm)
 
 

@@ -32,16 +32,26 @@ def read_stack(files: Sequence[tuple[Path, int]], sequence: str, where: str) -> 
     slices are then in the order of their numbers), and the notes of `stack.even`. Raises InputError for files that
     are damaged or no images, slices that are no volume, and several different images at one place.
     """
+    stack, slice_mm = _stack(files, where)
+    if not isinstance(stack, Stack):
+        return Image(stack, sequence), ("no patient coordinates in the files",)
+    pixels, affine, notes = even(where, stack, slice_mm)
+    return Image(pixels, sequence, affine), notes
+
+
+def _stack(files: Sequence[tuple[Path, int]], where: str) -> tuple[Stack | NDArray[np.float32], float | None]:
+    """The slices in order, their planes alone where they have no place, and the slice distance that the files name.
+
+    What was read from the disk is let go of before anything is mended.
+    """
     frames = _wanted_frames(files, where)
     check_uniform(where, frames)
-    first = frames[0]
+    frames = in_order(where, frames)
+    first, planes = frames[0], read_planes(where, frames)
     positions = [frame.position for frame in frames if frame.position is not None]
     if first.orientation is None or first.pixel_mm is None or len(positions) < len(frames):
-        pixels = read_planes(where, in_order(where, frames))
-        return Image(pixels, sequence), ("no patient coordinates in the files",)
-    stack = Stack(read_planes(where, frames), np.stack(positions), first.orientation, first.pixel_mm)
-    pixels, affine, notes = even(where, stack, first.slice_mm)
-    return Image(pixels, sequence, affine), notes
+        return planes, None
+    return Stack(planes, np.stack(positions), first.orientation, first.pixel_mm), first.slice_mm
 
 
 def _wanted_frames(files: Sequence[tuple[Path, int]], where: str) -> list[Frame]:
