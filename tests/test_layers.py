@@ -40,9 +40,10 @@ LAYERS = {
         "cohort", "sheet", "file_facts", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
         "bias", "registration", "preparation", "overlay",
+        "conversion", "bids", "medmnist", "patch_export",
     },
     "L2": {
-        "contact_sheet", "teaching", "card", "importing", "patient_import", "whereabouts",
+        "contact_sheet", "teaching", "card", "importing", "patient_import", "locating", "whereabouts",
         "jobs", "fitting", "starts", "checkpoint", "features", "study",
         "checks", "case_facts", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
         "evaluation", "tables", "sections",
@@ -51,7 +52,8 @@ LAYERS = {
         "budget", "claim", "choices", "learning_curve", "learning_figure",
     },
     "L3": {
-        "cli", "cli_check", "check_text", "cli_import", "cli_pretrain", "cli_weights", "console", "verdict", "briefing", "foretelling", "publish", "report",
+        "cli", "cli_check", "check_text", "cli_import", "cli_pretrain", "cli_weights", "cli_convert",
+        "console", "verdict", "briefing", "foretelling", "publish", "report",
         "wording", "__main__",
     },
 }  # fmt: skip

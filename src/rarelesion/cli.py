@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rarelesion import __version__, cli_check, cli_import, cli_pretrain, cli_weights
+from rarelesion import __version__, cli_check, cli_convert, cli_import, cli_pretrain, cli_weights
 from rarelesion.console import ConsoleProgress, guarded
 from rarelesion.errors import InputError, Problem
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Train, judge and use lesion classifiers when cases are few and the classes unequal. Research use only.",
 )
 app.add_typer(cli_weights.app, name="weights")
+app.add_typer(cli_convert.app, name="convert")
 app.command("import")(cli_import.import_dicom)
 app.command()(cli_check.check)
 app.command()(cli_pretrain.pretrain)
