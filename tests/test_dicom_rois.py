@@ -23,7 +23,7 @@ from rarelesion.frames import read_file
 from rarelesion.lesions import MarkedLesion, to_grid
 from rarelesion.rois import read_rois, referred_series
 from rarelesion.types import Floats, Image, Roi
-from rarelesion.volumes import read_stack
+from rarelesion.volumes import read_stack, write_volume
 
 SIZE = (8, 12, 10)
 TISSUE = CodedConcept("85756007", "SCT", "Tissue")
@@ -148,6 +148,16 @@ def test_a_segmentation_of_tilted_slices_keeps_their_tilt(tmp_path: Path) -> Non
     sources, image = opened(tmp_path / "s")
     path = segmentation(tmp_path / "seg", sources, np.moveaxis(masks(), 0, -1), "BINARY")
     for lesion, mask in zip(read_rois(path, image, "f-abc"), masks(), strict=True):
+        # The image is at right angles, and so is what is marked on it, at most half a pixel beside.
+        write_volume(tmp_path / "m.nii.gz", Image(lesion.mask.astype(np.float32), "mask", lesion.affine))
+        assert lesion.mask.sum() == mask.sum()
+        found, truth = (
+            (np.argwhere(each) @ matrix[:3, :3].T + matrix[:3, 3]).mean(axis=0)
+            for each, matrix in ((lesion.mask, lesion.affine), (mask, affine))
+            if matrix is not None
+        )
+        np.testing.assert_allclose(found, truth, atol=0.41)
+    for lesion, mask in zip(read_rois(path, None, "f-abc"), masks(), strict=True):
         assert lesion.affine is not None
         places = [
             np.argwhere(each) @ matrix[:3, :3].T + matrix[:3, 3]

@@ -3,7 +3,7 @@
 Written from the standard (PS3.3 A.51, C.8.20, C.8.8.6). Names are free text: they are for comparing in memory only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,14 @@ from scipy.ndimage import find_objects
 from rarelesion.contours import fill
 from rarelesion.errors import InputError, Problem
 from rarelesion.frames import Frame, check_uniform, frames_of, guarded, is_image, stored_values
-from rarelesion.lesions import MarkedLesion, cut_down
+from rarelesion.lesions import MarkedLesion, cut_down, nearest
 from rarelesion.stack import SPACING_TOLERANCE, lattice
 from rarelesion.types import Floats, Image, Ints
 
 HALF = 0.5
 BESIDE = 0.5
 """Share of a pixel by which frames may be off a straight line."""
+SKEW = 1e-4  # in direction cosines
 SAME_PLANE_MM = 0.01
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 CONTOUR_DATA = 0x30060050
@@ -54,7 +55,7 @@ def read_segments(dataset: FileDataset, image: Image | None, where: str) -> Iter
         labels = guarded(where, DAMAGED, lambda: _label_map(frames, grid))
         for number, box in enumerate(find_objects(labels), start=1):
             if box is not None:
-                yield MarkedLesion(names.get(number, ""), number, *cut_down(labels == number, grid.affine))
+                yield _lesion(names, number, labels == number, grid.affine, image)
         return
     if len(numbers) != len(frames):
         raise InputError(Problem(where, DAMAGED, remedy="Export the segmentation again."))
@@ -62,7 +63,17 @@ def read_segments(dataset: FileDataset, image: Image | None, where: str) -> Iter
         mine = np.flatnonzero(numbers == number)
         mask, affine = guarded(where, DAMAGED, lambda mine=mine: _segment(frames, grid, mine))
         if mask.any():
-            yield MarkedLesion(names.get(int(number), ""), int(number), *cut_down(mask, affine))
+            yield _lesion(names, int(number), mask, affine, image)
+
+
+def _lesion(
+    names: Mapping[int, str], number: int, mask: NDArray[np.bool_], affine: Floats, image: Image | None
+) -> MarkedLesion:
+    """A segment as it was drawn; that of a tilted gantry on the grid of the image, which is at right angles."""
+    sides = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if image is not None and image.affine is not None and np.abs(sides.T @ sides - np.eye(3)).max() > SKEW:
+        mask, affine = nearest(mask, affine, image.affine, image.pixels.shape), image.affine
+    return MarkedLesion(names.get(number, ""), number, *cut_down(mask, affine))
 
 
 def _segment_names(dataset: Dataset) -> dict[int, str]:
