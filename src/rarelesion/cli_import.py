@@ -40,6 +40,9 @@ def import_dicom(
     find: Annotated[
         str | None, typer.Option(help="Show on this screen which file or row of the table a pseudonym stands for.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Repeat every recorded step from the DICOM and compare the volumes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """From a hospital's disk to a clean cohort: find series and their roles, take out who it was, write the cohort.
@@ -74,7 +77,8 @@ def import_dicom(
             print(find_pseudonym(find, dicom, rois, labels, key_file, settings))
             return
         with ConsoleProgress() as progress:
-            done = import_archive(dicom, out, key_file, settings, labels, rois, workers or default_workers(), progress)
+            processes = workers or default_workers()
+            done = import_archive(dicom, out, key_file, settings, labels, rois, processes, verify, progress)
     print(json.dumps(_described(done), indent=1) if as_json else _text(done, labels is not None))
     if done.cases == 0:
         raise typer.Exit(1)

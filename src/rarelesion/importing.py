@@ -4,6 +4,7 @@ index.sqlite and series.csv (what is there), roles.csv and the contact sheet (a 
 needed, once), cohort.csv, and two lists of what was left out: files in left_out.csv, patients in not_in_cohort.csv.
 """
 
+import hashlib
 import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,15 +14,16 @@ from pathlib import Path
 
 from rarelesion import __version__, index
 from rarelesion.candidates import Chosen, choose_series
+from rarelesion.contact_sheet import write_contact_sheet
 from rarelesion.diagnoses import Aside, Diagnosis, read_diagnoses
 from rarelesion.errors import InputError, Problem
 from rarelesion.import_settings import ImportSettings
 from rarelesion.marks import MarkFile, find_marks
-from rarelesion.patient_import import PatientJob, PatientResult, columns_of, import_patient
+from rarelesion.patient_import import PatientJob, PatientResult, columns_of, import_patient, verify_patient
 from rarelesion.roles import MASK
 from rarelesion.series import Series
 from rarelesion.series_tables import read_roles, write_left_out_table, write_roles, write_series_table
-from rarelesion.store import csv_text, write_json, write_text
+from rarelesion.store import csv_text, read_text, write_json, write_text
 from rarelesion.types import CLASSES
 
 OnProgress = Callable[[str, str, float, float], None]
@@ -55,13 +57,16 @@ def import_archive(
     labels: Path | None = None,
     rois: Path | None = None,
     workers: int = 1,
+    verify: bool = False,
     progress: OnProgress = lambda stage, detail, done, total: None,
 ) -> Imported:
     """Index a folder of DICOM and, with a table of diagnoses, write the cohort.
 
     `key_file` holds the secret that pseudonyms are made with; it is made where there is none, and must stay with the
     user. `rois` is a folder of masks whose names hold the hospital's numbers. Whatever was done before is not done
-    again; a run that was stopped goes on. Raises InputError with all problems of the table, the settings, roles.csv.
+    again; a run that was stopped goes on. `verify` reads the hospital's files once more, repeats every recorded step
+    and names the volumes that come out otherwise. Raises InputError with all problems of the table, the settings and
+    roles.csv.
     """
     key = index.read_key(key_file) if key_file.exists() else index.make_key(key_file)
     archive = index.build(folder, out, key, workers, lambda done, total: progress("Reading headers", "", done, total))
@@ -77,6 +82,7 @@ def import_archive(
     as_confirmed = [
         replace(one, role=roles.get(one.series, one.role), confidence=_sureness(one, roles)) for one in found
     ]
+    _show_series(out / "contact", as_confirmed, archive, progress)
     if labels is None:
         return _summary(out, key_file, as_confirmed, archive, None, (), {})
     patients = {one.patient for one in found}
@@ -85,6 +91,8 @@ def import_archive(
     marks, strangers = find_marks(rois, key, patients, settings.sequences, named) if rois else ({}, ())
     jobs, failed = _jobs(archive, as_confirmed, diagnoses, marks, settings, out)
     results = _run(jobs, workers, progress)
+    if verify:
+        asides += tuple(_verified(jobs, results, progress))
     asides = (*asides, *failed, *(aside for one in results.values() for aside in one.asides))
     asides += tuple(_unlisted(patients, diagnoses, asides)) + tuple(_strange_marks(strangers))
     rows = [row for patient in sorted(results) for row in results[patient].cases]
@@ -97,6 +105,14 @@ def import_archive(
         header = columns_of(rows, settings)
         write_text(out / "cohort.csv", csv_text(header, ([row.get(name, "") for name in header] for row in rows)))
     return summary
+
+
+def _show_series(folder: Path, found: Sequence[Series], archive: index.Index, progress: OnProgress) -> None:
+    """The contact sheet, drawn anew only where a series or its role has changed."""
+    state, mark = hashlib.sha256(repr(found).encode()).hexdigest(), folder / "made_from.txt"
+    if not mark.exists() or read_text(mark) != state:
+        write_contact_sheet(folder, found, archive, lambda done, total: progress("Contact sheet", "", done, total))
+        write_text(mark, state)
 
 
 def _sureness(one: Series, roles: Mapping[str, str]) -> float:
@@ -126,27 +142,31 @@ def _jobs(
     rows: dict[tuple[str, str], list[Diagnosis]] = defaultdict(list)
     for one in diagnoses:
         rows[one.patient, one.study].append(one)
-    jobs, asides = [], []
+    asides, choices = [], []
     for (patient, study), asked in rows.items():
-        series = by_patient[patient]
-        drawn = [one for one in series if one.role == MASK]
-        marked = {name for one in drawn for name in one.refers_to}
-        chosen = choose_series(series, settings.sequences, marked, study)
-        if not isinstance(chosen, Chosen):
+        masks = [one for one in by_patient[patient] if one.role == MASK]
+        marked = {name for one in masks for name in one.refers_to}
+        chosen = choose_series(by_patient[patient], settings.sequences, marked, study)
+        if isinstance(chosen, Chosen):
+            choices.append((patient, chosen, dict(_drawn(masks, chosen)), asked))
+        else:
             asides += [Aside(one.row, patient, "sequences", *chosen) for one in asked]
-            continue
-        files = {sequence: archive.files(one.series) for sequence, one in chosen.series.items()}
-        own = marks.get(patient, ()) or tuple(_drawn(archive, drawn, chosen))
-        jobs.append(PatientJob(patient, chosen, files, own, tuple(asked), settings, out))
+    wanted = {one.series for _, chosen, _, _ in choices for one in chosen.series.values()}
+    files = archive.files_of(wanted | {name for _, _, drawn, _ in choices for name in drawn})
+    jobs = []
+    for patient, chosen, drawn, asked in choices:
+        images = {sequence: files[one.series] for sequence, one in chosen.series.items()}
+        own = [MarkFile(path, name, sequence) for name, sequence in drawn.items() for path, _ in files[name]]
+        jobs.append(PatientJob(patient, chosen, images, marks.get(patient) or tuple(own), tuple(asked), settings, out))
     return jobs, asides
 
 
-def _drawn(archive: index.Index, drawn: Sequence[Series], chosen: Chosen) -> Iterator[MarkFile]:
-    """Segmentations and contours of the archive that were drawn on one of the chosen series."""
-    for one in drawn:
+def _drawn(masks: Sequence[Series], chosen: Chosen) -> Iterator[tuple[str, str]]:
+    """Segmentations and contours of the archive that were drawn on one of the chosen series, each with its sequence."""
+    for one in masks:
         for sequence, series in chosen.series.items():
             if any(series.series == name or series.series.startswith(f"{name}-") for name in one.refers_to):
-                yield from (MarkFile(path, one.series, sequence) for path, _ in archive.files(one.series))
+                yield one.series, sequence
 
 
 def _run(jobs: Sequence[PatientJob], workers: int, progress: OnProgress) -> dict[str, PatientResult]:
@@ -172,6 +192,15 @@ def _run(jobs: Sequence[PatientJob], workers: int, progress: OnProgress) -> dict
             pool.shutdown(cancel_futures=True)
             raise
     return results
+
+
+def _verified(
+    jobs: Sequence[PatientJob], results: Mapping[str, PatientResult], progress: OnProgress
+) -> Iterator[Aside]:
+    for done, job in enumerate(jobs, start=1):
+        if results[job.patient].cases:
+            yield from verify_patient(job)
+        progress("Verifying", "", done, len(jobs))
 
 
 def _unlisted(patients: Iterable[str], diagnoses: Iterable[Diagnosis], asides: Iterable[Aside]) -> Iterator[Aside]:

@@ -85,18 +85,23 @@ class Index:
         return self._catalogue.left_out()
 
     def files(self, series: str) -> tuple[tuple[Path, int], ...]:
-        """Where the frames of a series are now: path and number of the frame in that file, in no order.
+        """As `files_of`, of one series."""
+        return self.files_of([series])[series]
 
-        Paths are never stored: the folder is walked for them. Raises InputError for a file that is gone, KeyError
-        for an unknown series.
+    def files_of(self, series: Iterable[str]) -> dict[str, tuple[tuple[Path, int], ...]]:
+        """Where the frames of each series are now: path and number of the frame in that file, in no order.
+
+        Paths are never stored: the folder is walked for them, once for all. Raises InputError with every series whose
+        files are gone, KeyError for an unknown series.
         """
-        frames = self._catalogue.frames(series)
-        found = self.paths({file: folder for file, folder, _ in frames})
-        gone = sum(file not in found for file in {file for file, _, _ in frames})
-        if gone:
-            remedy = "Was the folder changed? Give the same command again: it reads what is new."
-            raise InputError(Problem(series, f"{gone} of its files are gone", remedy=remedy))
-        return tuple((found[file], number) for file, _, number in frames)
+        frames = {one: self._catalogue.frames(one) for one in series}
+        found = self.paths({file: folder for rows in frames.values() for file, folder, _ in rows})
+        gone = {one: sum(file not in found for file in {file for file, _, _ in rows}) for one, rows in frames.items()}
+        remedy = "Was the folder changed? Give the same command again: it reads what is new."
+        problems = [Problem(one, f"{n} of its files are gone", remedy=remedy) for one, n in gone.items() if n]
+        if problems:
+            raise InputError(problems)
+        return {one: tuple((found[file], number) for file, _, number in rows) for one, rows in frames.items()}
 
     def middle_frames(self) -> dict[str, tuple[Path, int]]:
         """For each series the frame in its middle: path and number of the frame in that file; none where it is gone."""

@@ -14,19 +14,20 @@ from rarelesion.burnt_in import blank, text_regions
 from rarelesion.candidates import Chosen
 from rarelesion.diagnoses import Aside, Diagnosis
 from rarelesion.errors import InputError
-from rarelesion.images import FORMATS
+from rarelesion.images import FORMATS, read_image
 from rarelesion.import_settings import ImportSettings
-from rarelesion.lesions import MarkedLesion, components, from_point, largest_diameter_mm, to_grid, volume_ml
+from rarelesion.lesions import largest_diameter_mm, volume_ml
+from rarelesion.locating import NotACase, locate
 from rarelesion.marks import MarkFile
-from rarelesion.preparation import Step, prepare, replay, step_as_values
-from rarelesion.rois import read_rois
+from rarelesion.overlay import write_overlay
+from rarelesion.preparation import Prepared, Step, pixel_hash, prepare, replay, step_as_values, step_from_values
 from rarelesion.store import file_sha256, read_json, write_json
 from rarelesion.types import CLASSES, Image, Roi
 from rarelesion.volumes import read_stack, write_volume
 
-LEAST_INSIDE = 0.5
-"""Share of a lesion that must lie within the image it is marked on."""
 VOLUME = next(suffix for suffix in FORMATS if suffix == ".nii.gz")
+SAME_MM = 1e-2
+"""Coordinates are kept in single precision."""
 SURE = 0.5
 """Confidence of a role below which the case carries a note."""
 FACTS = ("sex", "age", "scanner", "field_strength_t", "thickness_mm", "day", "year")
@@ -67,10 +68,6 @@ class PatientResult:
     notes: tuple[str, ...]
     steps: tuple[dict[str, Any], ...] = ()
     """What preparation did, as `preparation.step_as_values` has it."""
-
-
-class _Left(Exception):
-    """A row that does not become a case: code, reason, remedy."""
 
 
 def import_patient(job: PatientJob) -> PatientResult:
@@ -132,8 +129,8 @@ def _make(job: PatientJob) -> PatientResult:
     asides = []
     for diagnosis in job.diagnoses:
         try:
-            made += [(diagnosis, rois) for rois in _lesions(diagnosis, job, images)]
-        except _Left as left:
+            made += [(diagnosis, rois) for rois in locate(diagnosis, job.marks, images, job.settings)]
+        except NotACase as left:
             asides.append(Aside(diagnosis.row, job.patient, *left.args))
         except InputError as error:
             reason = _told(error)
@@ -148,8 +145,45 @@ def _make(job: PatientJob) -> PatientResult:
     for number, (diagnosis, rois) in enumerate(made, start=1):
         placed = prepared.rois if number == 1 else _again(images, rois, prepared.steps)
         cases.append(_case(job, number, diagnosis, placed, prepared.images))
+    notes += _overlays(job, images, prepared)
     steps = tuple(step_as_values(step) for step in prepared.steps)
     return PatientResult(tuple(cases), tuple(asides), (*job.chosen.notes, *notes), steps)
+
+
+def _overlays(job: PatientJob, images: Mapping[str, Image], prepared: Prepared) -> Iterator[str]:
+    """A picture of every movement that was undone, before and after, for a person to judge."""
+    reference = job.settings.preparation.onto or next(iter(prepared.rois))
+    for step in prepared.steps:
+        if step.name == "register":
+            name = f"overlay_{step.sequence}.png"
+            roi = prepared.rois.get(reference)
+            write_overlay(job.folder / name, images, prepared.images, reference, step.sequence, roi)
+            moved = step.parameters["movement_mm"]
+            yield f"{step.sequence}: moved by {moved:.1f} mm onto {reference}, see {_inside(job, name)}"
+
+
+def verify_patient(job: PatientJob) -> tuple[Aside, ...]:
+    """Do again from the hospital's files what the record says, and name every volume that comes out otherwise."""
+    asides = []
+    try:
+        record = read_json(job.folder / "record.json")
+        images, _ = _read_images(job)
+        again, _ = replay(images, {}, [step_from_values(values) for values in record["steps"]])
+        for sequence, image in again.items():
+            kept = read_image(job.folder / f"{sequence}{VOLUME}", sequence)
+            if pixel_hash(image) != pixel_hash(kept) or not _same_place(image, kept):
+                reason = f"{sequence} is not what its recorded steps make of the files"
+                remedy = "Were files of this patient or the volume changed? Remove its folder and import again."
+                asides.append(Aside(None, job.patient, "differs", reason, remedy))
+    except InputError as error:
+        asides.append(Aside(None, job.patient, "differs", _told(error), "Remove its folder and import again."))
+    return tuple(asides)
+
+
+def _same_place(one: Image, other: Image) -> bool:
+    if one.affine is None or other.affine is None:
+        return one.affine is other.affine
+    return bool(np.allclose(one.affine, other.affine, rtol=0, atol=SAME_MM))
 
 
 def _again(images: Mapping[str, Image], rois: Mapping[str, Roi], steps: Sequence[Step]) -> Mapping[str, Roi]:
@@ -192,88 +226,6 @@ def _without_text(image: Image, paint: bool) -> tuple[Image, list[str]]:
         return image, [f"{shown}; blank_text = true paints it over"]
     planes = [blank(plane, found[index]) if index in found else plane for index, plane in enumerate(image.pixels)]
     return Image(np.stack(planes), image.sequence, image.affine), [f"{shown}, painted over"]
-
-
-# --- where the lesion is ---------------------------------------------------------------------------------------------
-
-
-def _lesions(diagnosis: Diagnosis, job: PatientJob, images: Mapping[str, Image]) -> list[dict[str, Roi]]:
-    """The lesions of a row, each as sequence -> ROI; several only where components are cases of their own."""
-    first = job.settings.sequences[0]
-    if diagnosis.ball is not None:
-        return [{first: _box_of(from_point(*diagnosis.ball, images[first]), images[first])}]
-    if diagnosis.boxes:
-        for sequence, roi in diagnosis.boxes.items():
-            to_grid(roi, images[sequence])  # raises where it lies outside
-        return [dict(diagnosis.boxes)]
-    rois = dict(_marked(diagnosis, job, images))
-    for sequence, roi in rois.items():
-        _check_place(roi, images[sequence])
-    if not job.settings.each_component:
-        return [rois]
-    sequence, whole = next(iter(rois.items()))
-    assert whole.mask is not None
-    return [{sequence: part} for part in components(whole.mask, whole.affine).rois]
-
-
-def _box_of(roi: Roi, image: Image) -> Roi:
-    """The box round a ball on the image's own slices: a ball is no outline of the lesion, and must not pass for one."""
-    mask = to_grid(roi, image)
-    plane = int(mask.sum(axis=(1, 2)).argmax())
-    rows, columns = (np.flatnonzero(mask[plane].any(axis=axis)) for axis in (1, 0))
-    box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-    return Roi(box=box, slice_index=plane)
-
-
-def _marked(diagnosis: Diagnosis, job: PatientJob, images: Mapping[str, Image]) -> Iterator[tuple[str, Roi]]:
-    """The mask of each sequence that the row's lesion was drawn on."""
-    first = job.settings.sequences[0]
-    files = job.marks if diagnosis.mark is None else (MarkFile(diagnosis.mark, f"row {diagnosis.row}, roi", ""),)
-    if not files:
-        raise _Left("not-marked", "the lesion is not marked", "Give a mask, a box, or a point with a diameter.")
-    by_sequence: dict[str, list[MarkFile]] = {}
-    for file in files:
-        by_sequence.setdefault(file.sequence or first, []).append(file)
-    for sequence, marks in by_sequence.items():
-        if len(marks) > 1:
-            reason = f"{len(marks)} files mark lesions on {sequence}: {', '.join(mark.pseudonym for mark in marks)}"
-            raise _Left("several-marks", reason, "Name the one that counts in the column `roi`.")
-        found = read_rois(marks[0].path, images[sequence], marks[0].pseudonym)
-        yield sequence, _picked(found, diagnosis.lesion or job.settings.roi_label)
-
-
-def _picked(found: Sequence[MarkedLesion], wanted: str) -> Roi:
-    """The one lesion that is meant, by its number or its name."""
-    numbers = ", ".join(str(one.number) for one in found)
-    if wanted:
-        fitting = [one for one in found if wanted.casefold() in (str(one.number), one.name.strip().casefold())]
-        if len(fitting) != 1:
-            reason = f"{len(fitting) or 'none'} of its labels {numbers} is the lesion that is asked for"
-            raise _Left("no-label", reason, "Give its number or its name in the column `lesion` or as --roi-label.")
-    elif len(found) > 1:
-        reason = f"the mask has several labels: {numbers}"
-        raise _Left("several-labels", reason, "Say which in the column `lesion`, or for all as --roi-label.")
-    else:
-        fitting = found
-    if not fitting or not fitting[0].mask.any():
-        raise _Left("empty", "the mask is empty", "Draw it again, or look whether the right file was exported.")
-    return Roi(mask=fitting[0].mask, affine=fitting[0].affine)
-
-
-def _check_place(roi: Roi, image: Image) -> None:
-    """A lesion must lie in the image it is marked on."""
-    assert roi.mask is not None
-    if roi.affine is None or image.affine is None:
-        if roi.mask.shape != image.pixels.shape:
-            raise _Left("outside", "mask and image have neither coordinates nor one size", "Draw it on this series.")
-        return
-    places = np.argwhere(roi.mask) @ roi.affine[:3, :3].T + roi.affine[:3, 3]
-    to_index = np.linalg.inv(image.affine)
-    index = places @ to_index[:3, :3].T + to_index[:3, 3]
-    inside = np.all((index >= -0.5) & (index <= np.array(image.pixels.shape) - 0.5), axis=1).mean()
-    if inside < LEAST_INSIDE:
-        reason = f"{1 - inside:.0%} of the mark lies outside the image"
-        raise _Left("outside", reason, "Look whether it was drawn on another series or examination.")
 
 
 # --- what a case is in the table -------------------------------------------------------------------------------------
