@@ -1,5 +1,6 @@
 """Volumes as they come from DICOM and go to NIfTI, held against SimpleITK, nibabel and dcm2niix."""
 
+import gzip
 import itertools
 import subprocess
 import sys
@@ -108,10 +109,14 @@ def simpleitk(folder: Path) -> tuple[NDArray[np.generic], Floats]:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     volume = reader.Execute()
+    return sitk.GetArrayFromImage(volume).T, place_of(volume)
+
+
+def place_of(volume: sitk.Image) -> Floats:
     affine = np.eye(4)
     affine[:3, :3] = np.array(volume.GetDirection()).reshape(3, 3) * volume.GetSpacing()
     affine[:3, 3] = volume.GetOrigin()
-    return sitk.GetArrayFromImage(volume).T, affine
+    return affine
 
 
 @pytest.fixture(scope="module")
@@ -346,6 +351,25 @@ def enhanced(folder: Path, path: Path) -> Path:
     whole.PixelData = b"".join(file.PixelData for file in files)
     whole.save_as(path)
     return path
+
+
+def test_an_enhanced_file_of_a_scanner_lies_where_simpleitk_puts_it(tmp_path: Path) -> None:
+    example = Path(nibabel.__file__).parent / "nicom" / "tests" / "data" / "philips_mprage.dcm.gz"
+    if not example.is_file():
+        pytest.skip("this nibabel comes without its example files")
+    (tmp_path / "e").write_bytes(gzip.decompress(example.read_bytes()))
+    theirs = sitk.ReadImage(str(tmp_path / "e"), imageIO="GDCMImageIO")
+    image, notes = read_stack([(tmp_path / "e", index) for index in range(176)], "T1", "s-abc")
+    assert notes == ()
+    some = np.random.default_rng(0).integers(0, image.pixels.size, 5000)
+    values = values_at(centres(image)[some], sitk.GetArrayFromImage(theirs).T, place_of(theirs))
+    np.testing.assert_allclose(image.pixels.ravel()[some], values, rtol=1e-6)
+
+
+def test_a_mosaic_is_no_volume(tmp_path: Path) -> None:
+    folder = written(tmp_path / "s")
+    edit(folder, lambda number, dataset: setattr(dataset, "ImageType", ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]))
+    assert "s-abc: slices laid out side by side in one picture (mosaic)" in sentence(folder)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,14 @@ MACROS = (
 """The functional groups of an enhanced image that say where a frame lies and what its values mean."""
 READ_ATTRIBUTES = (
     *IMAGE_ATTRIBUTES,
-    *("SeriesInstanceUID", "InstanceNumber", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"),
+    *(
+        "SeriesInstanceUID",
+        "InstanceNumber",
+        "NumberOfFrames",
+        "ImageType",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+    ),
     *("PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
     *("BitsAllocated", "HighBit", "PixelPaddingValue", "PixelPaddingRangeLimit"),
 )
@@ -197,7 +204,7 @@ def numbers(sources: Sequence[Dataset], keyword: str, count: int) -> Floats | No
 
 
 def check_uniform(where: str, frames: Sequence[Frame]) -> None:
-    """Raise InputError unless all slices have one size, one pixel spacing and one direction, and are grey."""
+    """Raise InputError unless all slices have one size, spacing and direction, and are single and grey."""
     problems = []
     sizes = Counter((int(frame.dataset.Rows), int(frame.dataset.Columns)) for frame in frames)
     if len(sizes) > 1:
@@ -208,6 +215,9 @@ def check_uniform(where: str, frames: Sequence[Frame]) -> None:
     if any(not str(frame.dataset.get("PhotometricInterpretation", "")).startswith("MONOCHROME") for frame in frames):
         remedy = "Export a grey-scale series, or pictures (PNG), which may be in colour."
         problems.append(Problem(where, "colour DICOM images", expected="grey-scale images", remedy=remedy))
+    if any("MOSAIC" in (frame.dataset.get("ImageType") or ()) for frame in frames):
+        remedy = "Convert the series to NIfTI with dcm2niix."
+        problems.append(Problem(where, "slices laid out side by side in one picture (mosaic)", remedy=remedy))
     if not _agree([frame.orientation for frame in frames], ORIENTATION_TOLERANCE):
         remedy = "Localisers and radial scans are no volume: choose a series of parallel slices."
         problems.append(Problem(where, "slices of different directions", expected="parallel slices", remedy=remedy))
