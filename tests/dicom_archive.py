@@ -58,7 +58,7 @@ def slice_tags(patient="P1", study="study", series="series", number=1, orientati
 
 
 def write_dicom(path: Path, tags, pixels=None, preamble=True, implicit=False, private=()) -> Path:
-    """Write one file with these tags; `private` are (group, creator, element, VR, value). Pixels are 16 x 16 unless given.
+    """Write one file with these tags and pixels, 16 x 16 unless given; `private`: (group, creator, element, VR, value).
 
     Without a preamble the file has no file meta information either, as old archives hold them.
     """

@@ -137,8 +137,9 @@ def _by_turn(headers: Sequence[Header], part: list[int], place: dict[int, int]) 
 
 
 def _places(headers: Sequence[Header], part: list[int]) -> list[int] | None:
-    """For each frame the number of its place along the slice direction; None where one has no position."""
-    along = _along([headers[index] for index in part])
+    """For each frame the number of its place along the slice direction; None where that cannot be said."""
+    frames = [headers[index] for index in part]
+    along = None if _orientation(frames) == "several" else _along(frames)
     if along is None:
         return None
     order = np.argsort(along, kind="stable")

@@ -76,6 +76,7 @@ NO_IMAGES = (
 )
 """Classes of objects that are no images, by the beginning of their UID: the code of a file that is left out."""
 IMAGE_CLASSES = tuple(f"{STORAGE}{number}" for number in ("1", "2", "3", "4", "6", "7", "12", "20", "128"))
+CONTOURS_CLASS = f"{STORAGE}481.3"
 FOREIGN = (
     ((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"), "picture"),
     ((b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ"), "packed"),
@@ -83,6 +84,8 @@ FOREIGN = (
     ((b"NRRD", b"ObjectType", b"\x5c\x01\x00\x00"), "volume"),
 )
 MOST_FRAMES = 100_000
+LARGEST_COUNT = 1_000_000
+"""Of slices, acquisitions, time points: what is larger may be a number of something else."""
 
 
 def read_header(path: Path, key: bytes, folder: str = "") -> tuple[Header, ...] | str:
@@ -155,31 +158,23 @@ def _parsed(file: BinaryIO) -> FileDataset | None:
 
 def _judged(dataset: FileDataset, file: BinaryIO, size: int) -> str:
     """The code of the reason to leave the file out; empty for a file to be used."""
-    sop_class = tags.text([dataset], "SOPClassUID")
-    meta = dataset.file_meta.get("MediaStorageSOPClassUID", "") if hasattr(dataset, "file_meta") else ""
-    for beginning, code in NO_IMAGES:
-        if (sop_class or str(meta)) == beginning or (sop_class or str(meta)).startswith(beginning + "."):
-            if code:
-                return code
-            break
+    source = [dataset]
+    sop_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) or tags.text(source, "SOPClassUID")
+    modality = tags.text(source, "Modality")
+    code = next((code for start, code in NO_IMAGES if f"{sop_class}.".startswith(f"{start}.")), "")
+    if code:
+        return code
     deflated = str(dataset.file_meta.get("TransferSyntaxUID", "")) == DEFLATED
     if not deflated and file.tell() > size:
         return "truncated-header"
-    if not sop_class and not tags.text([dataset], "Modality"):
-        return "truncated-header" if len(dataset) == 0 and meta else "not-dicom"
-    if sop_class == f"{STORAGE}481.3" or tags.text([dataset], "Modality") == "RTSTRUCT":
+    if not sop_class and not modality:
+        return "not-dicom"
+    if sop_class == CONTOURS_CLASS or modality == "RTSTRUCT":
         return ""
     if "Rows" not in dataset or "Columns" not in dataset:
-        return (
-            "truncated-header" if not deflated and not _at_pixels(file) and _is_image_class(sop_class) else "no-image"
-        )
+        cut = sop_class.startswith(IMAGE_CLASSES) and not deflated and not _at_pixels(file)
+        return "truncated-header" if cut else "no-image"
     return "" if deflated else _pixel_fault(dataset, file, size)
-
-
-def _is_image_class(sop_class: str) -> bool:
-    return sop_class.startswith(
-        tuple(f"{STORAGE}{number}" for number in ("1", "2", "3", "4", "6", "7", "12", "20", "128"))
-    )
 
 
 def _at_pixels(file: BinaryIO) -> bool:
@@ -254,9 +249,9 @@ def _base(dataset: Dataset, key: bytes, folder: str) -> Header:
         number=0,
         facts=facts,
         position=position_of(source),
-        instance_number=tags.whole(source, "InstanceNumber", -(2**31), 2**31),
-        acquisition=tags.whole(source, "AcquisitionNumber", 0, 2**31),
-        time_point=tags.whole(source, "TemporalPositionIdentifier", 0, 10**6),
+        instance_number=tags.whole(source, "InstanceNumber", 0, LARGEST_COUNT),
+        acquisition=tags.whole(source, "AcquisitionNumber", 0, LARGEST_COUNT),
+        time_point=tags.whole(source, "TemporalPositionIdentifier", 0, LARGEST_COUNT),
         day=None if day is None else shifted_day(key, day),
         moment=moment_of(source, key),
     )
@@ -296,7 +291,7 @@ def _enhanced(dataset: Dataset, groups: Any, key: bytes, base: Header) -> tuple[
                 facts=facts,
                 position=position_of(own) or base.position,
                 instance_number=number + 1,
-                time_point=tags.whole(own, "TemporalPositionIndex", 0, 10**6) or base.time_point,
+                time_point=tags.whole(own, "TemporalPositionIndex", 0, LARGEST_COUNT) or base.time_point,
                 moment=moment_of(own, key) or base.moment,
             )
         )
