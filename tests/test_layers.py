@@ -40,7 +40,7 @@ LAYERS = {
         "cohort", "sheet", "file_facts", "images", "frames", "dicom", "volumes", "rois", "dicom_rois",
         "patches", "measurements", "materials", "store", "config", "synthetic",
         "bias", "registration", "preparation", "overlay",
-        "conversion", "bids", "medmnist", "patch_export",
+        "feature_table", "conversion", "bids", "medmnist", "patch_export",
     },
     "L2": {
         "contact_sheet", "teaching", "card", "importing", "patient_import", "locating", "whereabouts",

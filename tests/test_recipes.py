@@ -55,7 +55,7 @@ def test_other_names_are_errors_that_list_the_valid_words(name):
         parse_recipe(name, BACKBONES, DETECTORS)
 
 
-@pytest.mark.parametrize("features", ["radiomics", "clinical", "radiomics+clinical"])
+@pytest.mark.parametrize("features", ["radiomics", "clinical", "radiomics+clinical", "table", "clinical+table"])
 @pytest.mark.parametrize("network", ["vgg16", "vgg16+texture", PROPOSED, "resnet50-conv4+l2+ocsvm", "cvae"])
 def test_features_may_stand_at_the_end_of_any_recipe_or_alone(network, features):
     both, image, alone = (

@@ -24,6 +24,7 @@ FEATURE_LINES = {
     "radiomics": {"color": GREEN, "ls": "-."},
     "clinical": {"color": PURPLE, "ls": ":"},
     "radiomics+clinical": {"color": VERMILLION, "ls": "--"},
+    "table": {"color": SKY, "ls": "-."},
 }
 READER_MARKERS = "DsoPX"
 RATING_STEPS = 12  # a reader with at most so many different ratings gets a marker at each operating point

@@ -1,4 +1,5 @@
-"""What stands beside the networks of a run: radiomics measured once, clinical columns, and those of a new case."""
+"""What stands beside the networks of a run: radiomics measured once, clinical columns, a table of features, and those
+of a new case."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ import numpy as np
 
 from rarelesion.clinical import Cells, check_new, choose_columns, number_columns
 from rarelesion.errors import InputError, Problem
+from rarelesion.feature_table import as_features, number_problems, read_feature_table
 from rarelesion.fusion import Beside
 from rarelesion.measurements import measure_cohort, read_features, write_features
 from rarelesion.recipes import Recipe
@@ -16,6 +18,8 @@ from rarelesion.types import Cohort, FeatureTable
 
 RADIOMICS = "embeddings/radiomics.npz"
 """Where in a run the radiomics of all its cases are."""
+TABLE = "embeddings/table.npz"
+"""And the features that another program measured."""
 EVERY = "_height"
 """The end of a name that each sequence has once."""
 
@@ -46,6 +50,31 @@ def write_radiomics(
         write_features(path, measure_cohort(cohort, settings.images, settings.features, on_case))
 
 
+def check_table(folder: Path, cohort: Cohort, settings: Settings, recipes: Sequence[Recipe]) -> None:
+    """InputError where a recipe asks for a table of features that is not named or cannot be used.
+
+    What a run has taken over already is not looked at again.
+    """
+    if any(recipe.table for recipe in recipes) and not (folder / TABLE).exists():
+        _read_table(cohort, settings)
+
+
+def write_table(folder: Path, cohort: Cohort, settings: Settings, recipes: Sequence[Recipe]) -> None:
+    """Take the table of features over into a run, unless that is done or no recipe asks for it."""
+    path = folder / TABLE
+    if any(recipe.table for recipe in recipes) and not path.exists():
+        write_features(path, _read_table(cohort, settings))
+
+
+def _read_table(cohort: Cohort, settings: Settings) -> FeatureTable:
+    if not settings.features.table:
+        remedy = 'Name it in study.toml: [features] table = "features.csv", or leave the recipes with table out.'
+        raise InputError(
+            Problem("features.table", "the recipes read a table of features, and none is named", remedy=remedy)
+        )
+    return read_feature_table(Path(settings.features.table), [case.case_id for case in cohort.cases])
+
+
 def read_beside(
     folder: Path, cells: Mapping[str, Cells], settings: Settings, recipes: Sequence[Recipe]
 ) -> Beside | None:
@@ -59,6 +88,7 @@ def read_beside(
     columns = settings.features.clinical if clinical else ()
     return Beside(
         radiomics=read_features(folder / RADIOMICS) if any(recipe.radiomics for recipe in recipes) else None,
+        table=read_features(folder / TABLE) if any(recipe.table for recipe in recipes) else None,
         cells=cells,
         columns=columns,
         numbers=number_columns(columns, cells.values(), "cohort.csv"),
@@ -73,7 +103,25 @@ def beside_new(known: Beside, cases: Cohort, settings: Settings) -> Beside:
     """
     cells = {case.case_id: case.columns for case in cases.cases}
     check_new(known.columns, known.numbers, cells, cases.source.name)
-    return replace(known, cells=cells, radiomics=known.radiomics and _measured_as(known.radiomics, cases, settings))
+    return replace(
+        known,
+        cells=cells,
+        radiomics=known.radiomics and _measured_as(known.radiomics, cases, settings),
+        table=known.table and _given_as(known.table, cells, cases.source.name),
+    )
+
+
+def _given_as(known: FeatureTable, cells: Mapping[str, Cells], where: str) -> FeatureTable:
+    """The features of new cases out of their own rows."""
+    missing = [name for name in known.names if any(name not in row for row in cells.values())]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        what = f"the recipe reads features that are not given: {', '.join(missing[:5])}{more}"
+        remedy = "Give the case as a table with these columns, measured as those of the study were."
+        raise InputError(Problem(where, what, remedy=remedy))
+    if problems := number_problems(known.names, cells, where):
+        raise InputError(problems)
+    return as_features(known.names, cells)
 
 
 def _measured_as(known: FeatureTable, cases: Cohort, settings: Settings) -> FeatureTable:

@@ -37,16 +37,26 @@ class Beside:
     numbers: frozenset[str] = frozenset()
     """Which of these hold numbers."""
     seed: int = 0
+    table: FeatureTable | None = None
+    """What another program measured."""
 
     def measured(self, case_ids: Sequence[str]) -> Array:
         """The radiomics (n, p) of cases."""
-        assert self.radiomics is not None
-        row_of = {case_id: row for row, case_id in enumerate(self.radiomics.case_ids.tolist())}
-        return self.radiomics.values[[row_of[case_id] for case_id in case_ids]]
+        return _values(self.radiomics, case_ids)
+
+    def tabled(self, case_ids: Sequence[str]) -> Array:
+        """The features (n, p) of cases that another program measured."""
+        return _values(self.table, case_ids)
 
     def rows(self, case_ids: Sequence[str]) -> list[Cells]:
         """The cells of cases."""
         return [self.cells[case_id] for case_id in case_ids]
+
+
+def _values(table: FeatureTable | None, case_ids: Sequence[str]) -> Array:
+    assert table is not None
+    row_of = {case_id: row for row, case_id in enumerate(table.case_ids.tolist())}
+    return table.values[[row_of[case_id] for case_id in case_ids]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,14 +75,21 @@ class FeaturePart:
         return self.part.standard(self.read(beside, case_ids))
 
 
+NUMBERS: Mapping[str, Callable[[Beside, Sequence[str]], Array]] = {
+    "radiomics": Beside.measured, "table": Beside.tabled,
+}  # fmt: skip
+"""Kinds of features that are numbers throughout -> where they are found."""
+
+
 def learn_part(
     kind: str, beside: Beside, case_ids: Sequence[str], labels: Ints, patients: Sequence[str]
 ) -> FeaturePart:
-    """Learn one kind of features, "radiomics" or "clinical", from training cases (n) with labels (n,) and patients."""
+    """Learn one kind of features, a word of `FEATURES`, from training cases (n) with labels (n,) and patients."""
     if len(np.unique(labels)) < 2:
         raise InputError(Problem(kind, "the training cases are all of one class", expected="both classes"))
-    if kind == "radiomics":
-        return FeaturePart(fit_part(beside.measured(case_ids), labels, patients, beside.seed), Beside.measured)
+    if kind in NUMBERS:
+        read = NUMBERS[kind]
+        return FeaturePart(fit_part(read(beside, case_ids), labels, patients, beside.seed), read)
     encode = fit_encoding(beside.columns, beside.numbers, beside.rows(case_ids))
     part = fit_part(encode(beside.rows(case_ids)), labels, patients, beside.seed)
     return FeaturePart(part, lambda other, ids: encode(other.rows(ids)))

@@ -178,7 +178,7 @@ def predict_cases(
     runs = (_Run(folder, recipe, settings, patient_of, label_of, beside) for recipe in recipes)
     folds = [_read_fold(run, split, new) for run, split in zip(runs, splits, strict=True)]
     folds = [_on_log_odds(*pair) for pair in zip(folds, choices, strict=True)] if choices else folds
-    recipe = replace(min(recipes, key=lambda one: bool(one.network or one.radiomics)), name=name)
+    recipe = replace(min(recipes, key=lambda one: bool(one.network or one.radiomics or one.table)), name=name)
     return tuple(_summary(case, recipe, row, folds, known, settings) for row, case in enumerate(cases.cases))
 
 
@@ -361,7 +361,7 @@ def _summary(
     nearest = _nearest(row, folds)
     same = [np.min(fold.distances[row][fold.known == nearest[0]], initial=np.inf) < SAME_PICTURE for fold in folds]
     # Two patients may be of one age and sex; two pictures are not alike in all their pixels.
-    known_as = nearest.pop(0) if all(same) and (recipe.network or recipe.radiomics) else None
+    known_as = nearest.pop(0) if all(same) and (recipe.network or recipe.radiomics or recipe.table) else None
     words = settings.cohort.negative, settings.cohort.positive
     possible = tuple(word for word in words if 2 * sum(word in one.possible for one in readings) >= len(readings))
     notes = list(dict.fromkeys(fold.note for fold in folds if fold.note))

@@ -13,7 +13,7 @@ READER_PREFIX = "reader:"
 AUTO = "auto"
 """The row that chooses among the others, in each split by its tuning cases."""
 BASELINE_PREFIX = "baseline:"
-FEATURES = ("radiomics", "clinical")
+FEATURES = ("radiomics", "clinical", "table")
 """What may stand alone or at the end of a recipe: kinds of features that no network makes."""
 JOIN = "++"
 """Stands between the members of an ensemble."""
@@ -35,6 +35,8 @@ class Recipe:
     """A word of `contrasts.SCORERS`, or None where the classifier's own output is the score."""
     radiomics: bool = False
     clinical: bool = False
+    table: bool = False
+    """Whether it reads the features of `features.table`, which another program measured."""
     frozen: bool = False
     """Whether the backbone is taken as it starts, and nothing in it trained."""
     members: tuple["Recipe", ...] = ()
@@ -60,30 +62,31 @@ class Recipe:
     @property
     def features(self) -> tuple[str, ...]:
         """The kinds of features that it reads beside the network, in the order of `FEATURES`."""
-        return tuple(kind for kind, read in zip(FEATURES, (self.radiomics, self.clinical), strict=True) if read)
+        return tuple(kind for kind in FEATURES if getattr(self, kind))
 
 
 def parse_recipe(name: str, backbones: tuple[str, ...], detectors: tuple[str, ...]) -> Recipe:
     """Read `backbone[+texture][+l2][+detector]`, `backbone+frozen+detector` or `cvae`; several of these joined by `++`
-    are an ensemble. Any of them may have `+radiomics` or `+clinical` at its end, and these may stand alone. `best`
-    stands for `BEST`.
+    are an ensemble. Any of them may have `+radiomics`, `+clinical` or `+table` at its end, in this order, and these may
+    stand alone. `best` stands for `BEST`.
 
     Raises InputError with the valid words when a part is unknown, repeated or out of order.
     """
     if name == BEST_NAME:
         return replace(parse_recipe(BEST, backbones, detectors), name=name)
     words = name.split("+")
+    table = words[-1:] == ["table"] and bool(words.pop())
     clinical = words[-1:] == ["clinical"] and bool(words.pop())
     radiomics = words[-1:] == ["radiomics"] and bool(words.pop())
     if not words:
-        return Recipe(name, "", False, False, None, radiomics, clinical)
+        return Recipe(name, "", False, False, None, radiomics, clinical, table)
     members = [_network_recipe(member, backbones, detectors) for member in "+".join(words).split(JOIN)]
     found = tuple(member for member in members if member is not None)
     if len(set(found)) < len(members):
         raise InputError(_unknown(name, backbones, detectors))
     if len(found) == 1:
-        return replace(found[0], name=name, radiomics=radiomics, clinical=clinical)
-    return Recipe(name, "", False, False, None, radiomics, clinical, members=found)
+        return replace(found[0], name=name, radiomics=radiomics, clinical=clinical, table=table)
+    return Recipe(name, "", False, False, None, radiomics, clinical, table, members=found)
 
 
 def _network_recipe(name: str, backbones: tuple[str, ...], detectors: tuple[str, ...]) -> Recipe | None:
@@ -111,9 +114,9 @@ def _unknown(name: str, backbones: tuple[str, ...], detectors: tuple[str, ...]) 
         where="recipes",
         what="unknown recipe",
         found=repr(name),
-        expected=f"BACKBONE[+texture][+l2][+DETECTOR][+radiomics][+clinical] or BACKBONE+frozen+DETECTOR with BACKBONE "
-        f"one of {', '.join(backbones)} and DETECTOR one of {', '.join(detectors)}; or cvae; or several different ones "
-        f"joined by {JOIN}; or the features alone; or {BEST_NAME}",
+        expected=f"BACKBONE[+texture][+l2][+DETECTOR][+radiomics][+clinical][+table] or BACKBONE+frozen+DETECTOR with "
+        f"BACKBONE one of {', '.join(backbones)} and DETECTOR one of {', '.join(detectors)}; or cvae; or several "
+        f"different ones joined by {JOIN}; or the features alone; or {BEST_NAME}",
         remedy=remedy,
     )
 

@@ -104,9 +104,10 @@ class CvaeSettings:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSettings:
-    """What stands beside the networks: radiomics of the lesion, and columns of the cohort."""
+    """What stands beside the networks: radiomics of the lesion, columns of the cohort, and a table of features."""
 
     clinical: tuple[str, ...] = ()  # columns that `clinical` learns from; empty: age, sex and lesion_mm, if there
+    table: str = ""  # CSV or Excel file that `table` learns from: case_id and numbers, as PyRadiomics writes them
     pixel_mm: float = 0.5  # radiomics: the pixel that images with patient coordinates are brought to
     bins: int = 32  # radiomics: grey levels from the lowest to the highest of a lesion, for texture
     ring: float = 0.25  # radiomics: how broad the tissue around a lesion is, as a share of its longer side

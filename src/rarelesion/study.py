@@ -20,7 +20,7 @@ from rarelesion.config import settings_toml
 from rarelesion.crop import resolve_channels
 from rarelesion.ensembles import join
 from rarelesion.errors import InputError, Problem
-from rarelesion.features import read_beside, with_columns, write_radiomics
+from rarelesion.features import check_table, read_beside, with_columns, write_radiomics, write_table
 from rarelesion.figures import patch_examples
 from rarelesion.fitting import Material
 from rarelesion.fusion import FeaturePart
@@ -97,6 +97,7 @@ def run_study(
     _check_words(settings)
     cohort = read_cohort(cohort_path, settings.cohort)
     ratings = read_ratings(readers_path, cohort) if readers_path else ()
+    check_table(folder, cohort, settings, parse_recipes(settings))
     backbones = sorted({name for recipe in parse_recipes(settings) for name in recipe.backbones} - {"cvae"})
     fetch_missing(folder, backbones, settings, progress)
     plan = _plan(folder, _resolved(settings, cohort), cohort, workers, budget, progress)
@@ -148,6 +149,7 @@ def _make_networks(
     store.write_cohort(folder / "cohort.csv", cohort.cases, kept)
     measuring = partial(progress, "Measuring radiomics", "")
     write_radiomics(folder, cohort, settings, parse_recipes(settings), measuring)
+    write_table(folder, cohort, settings, parse_recipes(settings))
     # A wrong folder is found before minutes are spent on what networks start from.
     needed = any(job.texture for job in jobs)
     textures = texture_pool(settings.textures, settings.images.side_px, settings.seed) if needed else None
