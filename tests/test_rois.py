@@ -90,6 +90,11 @@ def test_probabilities_begin_at_a_half(tmp_path: Path) -> None:
     np.testing.assert_array_equal(on_grid(lesion), labels() == 2)
 
 
+def test_labels_are_whole_up_to_rounding(tmp_path: Path) -> None:
+    noisy = labels() * np.float32(1.00001)
+    assert [lesion.number for lesion in read_rois(saved(tmp_path / "m.nii.gz", volume(noisy)), None, "f-abc")] == [2, 7]
+
+
 def test_a_dicom_series_can_be_a_mask(tmp_path: Path) -> None:
     write_series(tmp_path / "s", labels().astype(np.uint16), affine(), "T1", {}, "s")
     two, seven = read_rois(tmp_path / "s", None, "f-abc")

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset
-from scipy.ndimage import find_objects
 
 from rarelesion.contours import fill
 from rarelesion.errors import InputError, Problem
 from rarelesion.frames import Frame, check_uniform, frames_of, guarded, is_image, stored_values
-from rarelesion.lesions import MarkedLesion, cut_down, nearest
+from rarelesion.lesions import MarkedLesion, by_label, cut_down, nearest
 from rarelesion.stack import SPACING_TOLERANCE, lattice
 from rarelesion.types import Floats, Image, Ints
 
@@ -53,9 +52,10 @@ def read_segments(dataset: FileDataset, image: Image | None, where: str) -> Iter
     names, numbers = guarded(where, DAMAGED, lambda: (_segment_names(dataset), _segment_numbers(dataset)))
     if str(dataset.get("SegmentationType", "")).upper() == "LABELMAP":
         labels = guarded(where, DAMAGED, lambda: _label_map(frames, grid))
-        for number, box in enumerate(find_objects(labels), start=1):
-            if box is not None:
-                yield _lesion(names, number, labels == number, grid.affine, image)
+        for number, roi in by_label(labels, grid.affine):
+            assert roi.mask is not None
+            assert roi.affine is not None
+            yield _lesion(names, number, roi.mask, roi.affine, image)
         return
     if len(numbers) != len(frames):
         raise InputError(Problem(where, DAMAGED, remedy="Export the segmentation again."))

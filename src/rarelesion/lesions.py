@@ -4,7 +4,7 @@ Arrays in, arrays out. Coordinates are patient millimetres (x to the left, y to 
 (slices, rows, columns), their affines (4, 4) lead from (slice, row, column, 1) to patient millimetres.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,17 +89,23 @@ def components(mask: NDArray[np.bool_], affine: Floats | None) -> Parts:
     labels = np.empty(mask.shape, dtype=np.int32)
     count = int(label(mask, generate_binary_structure(3, 3), labels))  # pyright: ignore[reportArgumentType]
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    boxes = find_objects(labels)
-    kept = [number for number in np.argsort(-sizes, kind="stable") if sizes[number] >= SPECK_VOXELS]
-    rois = tuple(_part(labels, int(number) + 1, boxes[number], affine) for number in kept)
-    return Parts(rois, count - len(rois))
+    kept = [number for number in np.argsort(-sizes, kind="stable") + 1 if sizes[number - 1] >= SPECK_VOXELS]
+    parts = dict(by_label(labels, affine, frozenset(kept)))
+    return Parts(tuple(parts[number] for number in kept), count - len(kept))
 
 
-def _part(labels: NDArray[np.integer], number: int, box: tuple[slice, ...], affine: Floats | None) -> Roi:
-    if affine is None:
-        return Roi(mask=labels == number)
-    low = np.array([side.start for side in box])
-    return Roi(mask=labels[box] == number, affine=_shifted(affine, low))
+def by_label(
+    labels: NDArray[np.integer], affine: Floats | None, wanted: frozenset[int] | None = None
+) -> Iterator[tuple[int, Roi]]:
+    """Each label from 1 that is there and wanted, in order, with its place; cut down where there is an affine."""
+    for number, box in enumerate(find_objects(labels), start=1):
+        if box is None or (wanted is not None and number not in wanted):
+            continue
+        if affine is None:
+            yield number, Roi(mask=labels == number)
+        else:
+            low = np.array([side.start for side in box])
+            yield number, Roi(mask=labels[box] == number, affine=_shifted(affine, low))
 
 
 def cut_down(mask: NDArray[np.bool_], affine: Floats | None) -> tuple[NDArray[np.bool_], Floats | None]:

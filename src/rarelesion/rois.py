@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from rarelesion import dicom_rois
 from rarelesion.errors import InputError, Problem
 from rarelesion.frames import frames_of, guarded, is_image, read_file
 from rarelesion.images import affine_of, check_complete, is_nowhere
-from rarelesion.lesions import MarkedLesion, cut_down
+from rarelesion.lesions import MarkedLesion, by_label, cut_down
 from rarelesion.types import Floats, Image
 from rarelesion.volumes import read_stack
 
 MOST_LABELS = 1000
 """More values than that are an image, not a mask."""
+HIGHEST_LABEL = 65535
+ROUNDING = 1e-3
 HALF = 0.5
 
 
@@ -79,10 +80,9 @@ def _stack(files: Sequence[Path], where: str) -> Image:
 
 
 def _of_values(volume: Image, where: str) -> Iterator[MarkedLesion]:
-    values = _whole_numbers(volume.pixels, where)
-    for number, box in enumerate(find_objects(values), start=1):
-        if box is not None:
-            yield MarkedLesion("", number, *cut_down(values == number, volume.affine))
+    for number, roi in by_label(_whole_numbers(volume.pixels, where), volume.affine):
+        assert roi.mask is not None
+        yield MarkedLesion("", number, roi.mask, roi.affine)
 
 
 def _open(path: Path, where: str) -> sitk.Image:
@@ -137,14 +137,17 @@ def _segments(volume: sitk.Image) -> list[tuple[str, int, int]]:
     return found
 
 
-def _whole_numbers(pixels: NDArray[np.generic], where: str) -> NDArray[np.int32]:
+def _whole_numbers(pixels: NDArray[np.float32], where: str) -> NDArray[np.int32]:
     """Labels from 0; probabilities from 0 to 1 become a mask where they reach a half."""
-    values = np.nan_to_num(pixels.astype(np.float64))
-    if (values != np.rint(values)).any():
-        if values.min() < 0 or values.max() > 1:
+    values = np.nan_to_num(pixels)
+    whole = np.rint(values)
+    low, high = float(values.min()), float(values.max())
+    if np.abs(values - whole).max() > ROUNDING:
+        if low < 0 or high > 1:
             raise InputError(Problem(where, "an image, not a mask", "values that are no whole numbers", "labels"))
         return (values >= HALF).astype(np.int32)
-    if values.min() < 0 or values.max() > np.iinfo(np.int32).max or len(np.unique(values)) > MOST_LABELS:
-        found = f"values from {values.min():g} to {values.max():g}"
+    labels = whole.astype(np.int32) if low >= 0 and high <= HIGHEST_LABEL else None
+    if labels is None or np.count_nonzero(np.bincount(labels.ravel())) > MOST_LABELS:
+        found = f"values from {low:g} to {high:g}"
         raise InputError(Problem(where, "an image, not a mask", found, f"at most {MOST_LABELS} labels from 0"))
-    return values.astype(np.int32)
+    return labels

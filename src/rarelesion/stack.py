@@ -18,6 +18,8 @@ SPACING_TOLERANCE = 0.1
 """Share of the slice distance by which a slice may be off its place."""
 DRIFT_TOLERANCE = 0.1
 """Share of a pixel by which slices may lie beside each other."""
+DECIMALS = 3
+"""Of a pixel: rounding in a file must not add a row."""
 STRAIGHT_TOLERANCE = 0.5
 """Share of a pixel by which tilted slices may be off a straight line."""
 ASSUMED_MM = 1.0
@@ -121,7 +123,7 @@ def _upright(where: str, stack: Stack) -> tuple[Stack, list[str]]:
     """Sorted slices moved within their planes until they lie straight above each other; nothing is cut off."""
     across, down = stack.orientation
     beside_mm = (stack.positions - stack.positions[0]) @ np.stack([down, across], axis=1)
-    beside = beside_mm / stack.pixel_mm
+    beside = np.round(beside_mm / stack.pixel_mm, DECIMALS)
     if np.abs(beside).max() <= DRIFT_TOLERANCE:
         return stack, []
     if (np.ptp(beside, axis=0) > stack.planes.shape[1:]).any():
