@@ -174,7 +174,9 @@ def test_what_is_no_mask_is_said(tmp_path: Path) -> None:
     assert "an image, not a mask; found values from -9 to 8" in sentence(saved(tmp_path / "c.nii.gz", negative))
     many = volume(rng.integers(0, 9000, (20, 20, 20)).astype(np.int16))
     assert "at most 1000 labels" in sentence(saved(tmp_path / "d.nii.gz", many))
-    assert "several values a pixel" in sentence(
+    four = saved(tmp_path / "f.nii.gz", sitk.GetImageFromArray(np.stack([labels(), labels() // 2]), isVector=False))
+    assert "several values a voxel; found 2" in sentence(four)
+    assert "several values a voxel; found 2" in sentence(
         saved(tmp_path / "e.nrrd", volume(rng.integers(0, 2, (*SIZE, 2)), True))
     )
 

@@ -5,6 +5,7 @@ Names of segments are free text, which may hold a patient's name: they are for c
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -106,17 +107,17 @@ def _labels(volume: sitk.Image, affine: Floats | None, where: str) -> Iterator[M
                     yield MarkedLesion(name, number, mask, placed)
         return
     if any(not np.array_equal(layer, layers[0]) for layer in layers[1:]):  # grey may be stored as colour
-        raise InputError(Problem(where, "several values a pixel", str(len(layers)), "one label a pixel"))
+        raise InputError(Problem(where, "several values a voxel", str(len(layers)), "one label a voxel"))
     yield from _of_values(Image(layers[0].astype(np.float32), "mask", affine), where)
 
 
-def _layers(volume: sitk.Image) -> list[NDArray[np.generic]]:
-    """(slices, rows, columns) the label volumes of the file, one for each component."""
+def _layers(volume: sitk.Image) -> list[NDArray[Any]]:
+    """(slices, rows, columns) the label volumes of the file, one for each component and point of a fourth axis."""
     pixels = sitk.GetArrayFromImage(volume)
-    if volume.GetNumberOfComponentsPerPixel() == 1:
-        pixels = pixels[..., None]
-    pixels = pixels.reshape((*(1,) * (4 - pixels.ndim), *pixels.shape) if pixels.ndim < 4 else pixels.shape[-4:])
-    return [pixels[..., component] for component in range(pixels.shape[-1])]
+    if volume.GetNumberOfComponentsPerPixel() > 1:
+        pixels = np.moveaxis(pixels, -1, 0)
+    size = ((1,) * 3 + pixels.shape)[-3:] if volume.GetDimension() > 2 else (1, *pixels.shape[-2:])
+    return list(pixels.reshape(-1, *size))
 
 
 def _segments(volume: sitk.Image) -> list[tuple[str, int, int]]:
