@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import center_of_mass
+from scipy.ndimage import center_of_mass, distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from rarelesion.crop import COLOURS, Region, cut_patch, cut_region, cut_slices, resolve_channels
@@ -401,3 +401,55 @@ def test_where_the_other_sequence_ends_its_last_slice_is_shown_again() -> None:
     above = next(place for place in (1, 2) if np.array_equal(both[place, 1], both[0, 1]))
     assert not np.array_equal(both[above, 2], both[0, 2])
     assert not np.array_equal(both[3 - above, 1], both[0, 1])
+
+
+def ringed(lesion: float, low: float = 90.0, high: float = 110.0) -> tuple[Image, Roi]:
+    """A square of one grey in stripes of two others, far from which is something very bright."""
+    pixels = np.where(np.arange(80) % 2 == 0, low, high)[None, None].repeat(80, axis=1).astype(np.float32)
+    pixels[0, 32:48, 32:48] = lesion
+    pixels[0, :4] = 9000
+    return Image(pixels, "T1"), Roi(box=(32, 32, 48, 48))
+
+
+@pytest.mark.parametrize(("lesion", "grey"), [(100.0, 0.5), (110.0, 0.75), (90.0, 0.25), (115.0, 0.875), (300.0, 1.0)])
+def test_greys_can_be_told_by_what_surrounds_the_lesion(lesion: float, grey: float) -> None:
+    image, roi = ringed(lesion)
+    scaling = ImageSettings(side_px=32, margin=0.5, scaling="surroundings", percentiles=(0.0, 100.0))
+    patch = cut_patch({"T1": image}, {"T1": roi}, ONE, scaling)[0]
+    assert patch[16, 16] == pytest.approx(grey, abs=1e-5)
+    assert patch[2, 2] == pytest.approx(0.25, abs=1e-5)
+
+
+def test_surroundings_come_from_the_mask_of_another_sequence() -> None:
+    shape = (5, 40, 40)
+    own = affine((4, 1, 1), shape)
+    ball_mask = inside_ball(own, shape)
+    rng = np.random.default_rng(0)
+    pixels = np.where(ball_mask, 200.0, 100.0 + rng.standard_normal(shape)).astype(np.float32)
+    images = {"T1": Image(pixels, "T1", own), "T2": Image(1000 - pixels, "T2", own)}
+    rois = {"T1": Roi(mask=ball_mask, affine=own)}
+    settings = ImageSettings(side_px=40, margin=0.3, scaling="surroundings")
+    patch = cut_patch(images, rois, {"red": "T1", "green": "T2"}, settings)
+    assert patch[0, 20, 20] == 1.0
+    assert patch[1, 20, 20] == 0.0
+    assert np.median(patch[0, :3]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_box_at_the_edge_keeps_its_own_surroundings() -> None:
+    image = picture((60, 60))
+    marked = np.zeros((60, 60), bool)
+    marked[2:18, 0:16] = True
+    settings = ImageSettings(side_px=32, margin=0.5, scaling="surroundings")
+    patch = cut_patch({"T1": image}, {"T1": Roi(box=(2, 0, 18, 16))}, ONE, settings)[0]
+    distance = np.asarray(distance_transform_edt(~marked))
+    around = image.pixels[0][(distance <= 8) & ~marked]
+    low, high = np.percentile(around, (1, 99))
+    expected = 0.5 + (image.pixels[0, :32, :32] - np.median(around)) / (high - low) / 2
+    assert patch == pytest.approx(np.clip(expected, 0, 1), abs=0.02)
+
+
+def test_a_box_of_the_whole_picture_has_no_surroundings() -> None:
+    image = picture()
+    whole = Roi(box=(0, 0, *image.pixels.shape[1:]))
+    with pytest.raises(InputError, match=r"too little around the lesion.*slice"):
+        cut_patch({"T1": image}, {"T1": whole}, ONE, ImageSettings(side_px=32, scaling="surroundings"))

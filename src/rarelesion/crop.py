@@ -31,6 +31,8 @@ COLOURS = ("red", "green", "blue")
 FILL_ORDER = ("blue", "green", "red")
 """The paper's: the first sequence (T1) is blue, the second (T2) green, red comes last."""
 LARGEST_SHARE_OUTSIDE = 0.5
+RING = 0.5  # how broad the surroundings of a lesion are, as a share of its longer side
+FEWEST_AROUND = 50  # pixels of a patch that surroundings must have, to tell their greys
 SMALLEST_RANGE = 1e-6  # of intensities, as a share of the largest: below it a picture is one grey
 
 
@@ -95,7 +97,7 @@ def cut_patch(
     can share. Of a mask the axial slice with the largest cross-section is taken, of a box its slice. The square is
     centred on the lesion, its side the lesion's longer side and `margin` on both ends; rows run to the patient's
     back (or feet), columns to the left (or back), however the file stores them. Intensities are stretched between
-    the percentiles of the lesion's slice, or of the patch.
+    the percentiles of the lesion's slice or of the patch; or those of what surrounds the lesion span the middle half.
 
     Returns (3, side_px, side_px) float32, red, green, blue, in 0..1; a colour without a sequence is 0.
     Raises InputError with a Problem for each sequence that cannot be cut, `where` naming the sequence.
@@ -201,7 +203,8 @@ def _cut(
     planes: dict[int, NDArray[np.float32]] = {}
     for away, square in squares.items():
         try:
-            planes[away] = _cut_slice(sequence, images[sequence], square, settings)
+            marked = _Marked(donor, images[donor], rois[donor])
+            planes[away] = _cut_slice(sequence, images[sequence], square, marked, settings)
         except InputError:
             if away == 0:
                 raise
@@ -209,15 +212,62 @@ def _cut(
     return np.stack([planes[min(planes, key=lambda there: abs(there - away))] for away in order])
 
 
-def _cut_slice(sequence: str, image: Image, square: Square, settings: ImageSettings) -> NDArray[np.float32]:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Marked:
+    """Where a lesion is marked, which may be on another sequence than the one that is cut."""
+
+    sequence: str
+    image: Image
+    roi: Roi
+
+
+def _cut_slice(
+    sequence: str, image: Image, square: Square, marked: _Marked, settings: ImageSettings
+) -> NDArray[np.float32]:
     values, inside, places, to_index = _sampled(image, square, settings.side_px)
     outside = 1 - inside[square.shows_lesion(settings.side_px)].mean()
     if outside > LARGEST_SHARE_OUTSIDE:
         found = f"{outside:.0%} of it outside"
         remedy = "Check that the sequences are of one examination and the ROI belongs to them."
         raise InputError(Problem(sequence, "the lesion lies outside the image", found, remedy=remedy))
+    if settings.scaling == "surroundings":
+        around = _surroundings(sequence, image, square, marked, settings.side_px)
+        return _stretch_about(sequence, values, around, settings.percentiles, inside)
     reference = values[inside] if settings.scaling == "patch" else _lesion_slice(image.pixels, places, square, to_index)
     return _stretch(sequence, values, reference, settings.percentiles, inside)
+
+
+def _surroundings(sequence: str, image: Image, square: Square, marked: _Marked, side_px: int) -> NDArray[np.floating]:
+    """(n,) the intensities in a ring around the lesion, `RING` times its longer side broad, on the patch's slice."""
+    reach = RING * float(square.lesion.max())
+    pixel = square.side / side_px
+    wide_px = int(np.ceil((square.lesion.max() + 2 * reach) / pixel))
+    wide = replace(square, side=wide_px * pixel)
+    values, inside, _, _ = _sampled(image, wide, wide_px)
+    lesion = _marked_pixels(marked, wide, wide_px)
+    ring = (np.asarray(distance_transform_edt(~lesion)) * pixel <= reach) & ~lesion & inside
+    if ring.sum() < FEWEST_AROUND:
+        remedy = 'Set [images] scaling = "slice", or mark the lesion and not the whole picture.'
+        found = f"{ring.sum()} pixels"
+        raise InputError(
+            Problem(sequence, "there is too little around the lesion to scale its greys by", found, remedy=remedy)
+        )
+    return values[ring]
+
+
+def _marked_pixels(marked: _Marked, square: Square, side_px: int) -> NDArray[np.bool_]:
+    """(side_px, side_px) the pixels of a square in the lesion's mask, or below or above its box.
+
+    Where a neighbouring slice has none of the mask, the lesion's bounding box stands for it.
+    """
+    if marked.roi.box is None:
+        lesion = _shown_lesion(marked.sequence, marked.image, marked.roi, square, side_px)
+        return lesion if lesion.any() else square.shows_lesion(side_px)
+    # A square that was shifted into its picture does not have the lesion in its middle.
+    to_index = np.linalg.inv(affine_or_pixels(marked.image))
+    places = np.einsum("ij,jrc->irc", to_index[1:3, :3], square.points(side_px)) + to_index[1:3, 3, None, None]
+    low, high = (np.array(marked.roi.box[start : start + 2])[:, None, None] - 0.5 for start in (0, 2))
+    return np.all((places >= low) & (places <= high), axis=0)
 
 
 def _sampled(image: Image, square: Square, side_px: int) -> tuple[Floats, NDArray[np.bool_], Floats, Floats]:
@@ -261,6 +311,26 @@ def _stretch(
 ) -> NDArray[np.float32]:
     """Intensities between the percentiles of the reference to 0..1, the rest clipped; 0 outside the image."""
     low, high = _range(sequence, values, reference, percentiles)
+    return _clipped(sequence, values, (low, high), inside)
+
+
+def _stretch_about(
+    sequence: str, values: Floats, around: Floats, percentiles: tuple[float, float], inside: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Intensities to 0..1 by what lies around a lesion: its median becomes middle grey, its range half of all greys.
+
+    So a lesion may be darker or brighter than all around it and still keep its inside. 0 outside the image.
+    """
+    low, high = _range(sequence, values, around, percentiles)
+    middle = np.median(around)
+    return _clipped(sequence, values, (middle - (high - low), middle + (high - low)), inside)
+
+
+def _clipped(
+    sequence: str, values: Floats, limits: tuple[float, float], inside: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Intensities between the limits to 0..1, the rest clipped; 0 outside the image."""
+    low, high = limits
     stretched = np.where(inside, np.clip((values - low) / (high - low), 0, 1), 0)
     if np.ptp(stretched[inside]) == 0:
         remedy = "Check that the ROI lies on the lesion."
