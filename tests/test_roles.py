@@ -104,6 +104,7 @@ CASES = [
     ("subtraction", "other", facts("t1_vibe_SUB", GR, 4, 2, contrast="yes")),
     ("MIP", "other", facts("MIP T1 KM", GR, 4, 2)),
     ("Dixon fat", "other", facts("t1_vibe_dixon_tra_F", GR, 6.7, 2.4, types=("FAT",))),
+    ("mosaic", "other", facts("ep2d_diff", EP, 5000, 80, b_value=800.0, types=("ORIGINAL", "MOSAIC"))),
     ("perfusion", "other", facts("ep2d_perf", EP, 1500, 30)),
     ("eADC", "other", facts("eADC", EP, 5000, 80, types=DERIVED)),
     ("CT", "other", facts("Neck 2.0", (), modality="CT")),

@@ -236,8 +236,8 @@ def _headers(dataset: FileDataset, key: bytes, folder: str) -> tuple[Header, ...
 
 def _base(dataset: Dataset, key: bytes, folder: str) -> Header:
     source = [dataset]
-    shared = tags.value(source, "SharedFunctionalGroupsSequence")
-    facts = facts_of([*(_macros(shared[0]) if shared else ()), dataset], key)
+    groups = (tags.value(source, f"{name}FunctionalGroupsSequence") for name in ("Shared", "PerFrame"))
+    facts = facts_of([*(macro for group in groups if group for macro in _macros(group[0])), dataset], key)
     day = study_day(source)
     patient, study, series = identities(dataset, folder)
     return Header(

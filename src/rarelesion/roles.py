@@ -36,6 +36,7 @@ NOT_BY_TYPE = (
     ({"SCREENSAVE", "SCREEN SAVE"}, "a stored screen"),
     ({"MIP", "MINIP", "MAX_IP", "MIN_IP", "PROJECTION IMAGE", "PROJECTION"}, "a projection"),
     ({"SUB", "SUBTRACT", "SUBTRACTION"}, "a subtraction"),
+    ({"MOSAIC"}, "slices side by side in one picture"),
     ({"P", "PHASE", "P_SE", "PHASE_MAP", "PHASE MAP", "VELOCITY", "FLOW_ENCODED", "FIELD_MAP"}, "a phase image"),
     ({"R", "REAL", "R_SE", "I", "IMAGINARY", "I_SE"}, "the real or imaginary part of an image"),
     (
@@ -58,7 +59,8 @@ def propose(facts: Facts) -> tuple[str, float, str]:
     if facts.kind in (SEGMENTATION, CONTOURS):
         return MASK, 1.0, "a DICOM segmentation" if facts.kind == SEGMENTATION else "contours of a structure set"
     if facts.modality != "MR":
-        return OTHER, 1.0, f"modality {facts.modality}, not MR" if facts.modality else "no modality is named"
+            named = facts.modality
+        return OTHER, 1.0 if named else 0.5, f"modality {named}, not MR" if named else "no modality is named"
     guess = _no_acquisition(facts) or _diffusion(facts) or _weighting(facts)
     if guess.role == T1:
         guess = _contrast(facts, guess)
