@@ -59,7 +59,7 @@ def propose(facts: Facts) -> tuple[str, float, str]:
     if facts.kind in (SEGMENTATION, CONTOURS):
         return MASK, 1.0, "a DICOM segmentation" if facts.kind == SEGMENTATION else "contours of a structure set"
     if facts.modality != "MR":
-            named = facts.modality
+        named = facts.modality
         return OTHER, 1.0 if named else 0.5, f"modality {named}, not MR" if named else "no modality is named"
     guess = _no_acquisition(facts) or _diffusion(facts) or _weighting(facts)
     if guess.role == T1:
