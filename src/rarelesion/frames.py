@@ -38,6 +38,7 @@ PIXEL_TOLERANCE_MM = 1e-4
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 T = TypeVar("T")
 IMAGE_ATTRIBUTES = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+WHOLE_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 MACROS = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
@@ -121,6 +122,11 @@ def _read(path: Path, pixels: bool) -> FileDataset | None:
         dataset.get(keyword)  # tags are only understood, or not, when they are asked for
     if dataset.file_meta.get("TransferSyntaxUID") is None:
         dataset.file_meta.TransferSyntaxUID = _syntax_of(dataset)
+    if not isinstance(dataset.file_meta.TransferSyntaxUID, UID):
+        raise ValueError("several ways to store pixels")
+    if is_image(dataset):
+        for keyword in WHOLE_NUMBERS:
+            int(dataset.get(keyword, 0))
     return dataset
 
 
@@ -367,7 +373,7 @@ def _by_gdcm(dataset: FileDataset, index: int) -> NDArray[Any]:
     alone.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     alone.SOPClassUID = alone.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     alone.SOPInstanceUID = alone.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
+    for keyword in WHOLE_NUMBERS:
         setattr(alone, keyword, dataset[keyword].value)
     alone.SamplesPerPixel, alone.PhotometricInterpretation = 1, "MONOCHROME2"
     alone.PixelData = encapsulate([get_frame(dataset.PixelData, index, number_of_frames=count)])
