@@ -278,6 +278,11 @@ def test_frames_without_a_place_are_refused(marked: tuple[list[Any], Image], tmp
     path = segmentation(tmp_path / "seg", sources, np.moveaxis(masks(), 0, -1), "BINARY")
     dataset = read_file("f-abc", path)
     assert dataset is not None
+    place = dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    held, place.ImagePositionPatient = place.ImagePositionPatient, [0, 0, 1e9]
+    dataset.save_as(path)
+    assert "f-abc: the frames of the segmentation are metres apart" in outcome(path, image)
+    place.ImagePositionPatient = held
     for group in dataset.PerFrameFunctionalGroupsSequence:
         del group.PlanePositionSequence
     dataset.save_as(path)

@@ -20,6 +20,7 @@ from rarelesion.types import Floats, Image, Ints
 HALF = 0.5
 BESIDE = 0.5
 """Share of a pixel by which frames may be off a straight line."""
+LONGEST_MM = 3000
 SKEW = 1e-4  # in direction cosines
 SAME_PLANE_MM = 0.01
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -103,6 +104,8 @@ def _grid(frames: Sequence[Frame], image: Image | None, where: str) -> _Grid:
     plane = np.empty(len(frames), dtype=np.int64)
     plane[order] = np.cumsum(begins) - 1
     levels = height[order][begins]
+    if levels[-1] - levels[0] > LONGEST_MM:
+        raise InputError(Problem(where, "the frames of the segmentation are metres apart", remedy="Export it again."))
     step, source = _slices(levels - levels[0], first.slice_mm, _image_step(image, normal))
     corner = positions[order[0]]
     affine = np.eye(4)

@@ -156,8 +156,9 @@ def _evenly_spaced(where: str, stack: Stack) -> tuple[NDArray[np.float32], float
     found = lattice(height)
     if found is None:
         step = float(np.median(np.diff(height)))
-        wanted = np.arange(round(height[-1] / step) + 1) * step
-        _check_mostly_there(where, len(height), len(wanted))
+        count = round(height[-1] / step) + 1
+        _check_mostly_there(where, len(height), count)
+        wanted = np.arange(count) * step
         gaps = np.diff(height)
         note = f"slices {gaps.min():.2f} to {gaps.max():.2f} mm apart resampled to {step:.2f} mm"
         return np.stack(list(_between(stack.planes, height, wanted))), step, [note]
