@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rarelesion.describing import describe, since_first
+from rarelesion.describing import OTHER_PERSON, describe, doubtful_patients, since_first
 from series_rows import row
 from test_gathering import frame
 
@@ -43,3 +43,14 @@ def test_days_and_years_are_intervals():
     ]
     assert [(one.day, one.year) for one in since_first(rows)] == [(0, 0), (40, 0), (0, 2), (None, None)]
     assert since_first([]) == ()
+
+
+def test_two_people_under_one_number_are_told():
+    def told(**other):
+        rows = doubtful_patients([row("s-a", day=1000, age=50), row("s-b", **{"day": 1700, "age": 52} | other)])
+        return [OTHER_PERSON in one.remarks for one in rows]
+
+    assert told() == [False, False]
+    assert told(age=51) == told(age=None) == told(sex="") == told(patient="p-2", sex="M") == [False, False]
+    assert told(sex="M") == told(age=30) == [True, True]
+    assert doubtful_patients([row("s-a", patient="", sex="M"), row("s-b", patient="")])[0].remarks == ()

@@ -21,7 +21,7 @@ from rarelesion.dicom_terms import (
     VARIANTS,
 )
 from rarelesion.pseudonyms import pseudonym, shifted_moment
-from rarelesion.series import CONTOURS, IMAGE, SEGMENTATION, Facts
+from rarelesion.series import CONTOURS, IMAGE, OLDEST, SEGMENTATION, Facts
 from rarelesion.vocabulary import vendor_of, words_of
 
 SEG_CLASS, RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
@@ -30,7 +30,6 @@ SIEMENS_B, GE_B, PHILIPS_B, UIH_B = Tag(0x0019100C), Tag(0x00431039), Tag(0x2001
 GE_B_OFFSET = 1e9
 """GE stores some b-values with a thousand million added."""
 SIEMENS_NAME = re.compile(r"\*?ep_?b(\d{1,5})(?!\d)")
-OLDEST = 90
 WEIGHTING = frozenset(
     ("t1", "t2", "t2star", "pd", "flair", "stir", "dwi", "adc", "localizer", "fa", "trace", "exponential")
 )

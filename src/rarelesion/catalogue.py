@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rarelesion.contrast_order import by_order
-from rarelesion.describing import describe, since_first
+from rarelesion.describing import describe, doubtful_patients, since_first
 from rarelesion.errors import InputError, Problem
 from rarelesion.gathering import direction, middle_of, stacks
 from rarelesion.pseudonyms import pseudonym
@@ -94,7 +94,7 @@ class Catalogue:
         with self._open() as connection:
             rows = connection.execute("SELECT text, moment FROM series ORDER BY place, id").fetchall()
         timed = [(_series(text), moment) for text, moment in rows]
-        return tuple(sorted(since_first(by_order(timed)), key=_by_patient))
+        return tuple(sorted(since_first(doubtful_patients(by_order(timed))), key=_by_patient))
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """All files that are not used, in path order."""

@@ -1,14 +1,18 @@
 """From the stacks of an archive to its rows: one Series each, with a proposed role."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rarelesion.gathering import Geometry, geometry
 from rarelesion.roles import OTHER, propose
-from rarelesion.series import IMAGE, Facts, Header, Series
+from rarelesion.series import IMAGE, OLDEST, Facts, Header, Series
 
 LOCALISER_SLICES = 10
+YEAR_DAYS = 365.25
+SAME_BIRTH_YEARS = 2.5
+"""Years by which birthdays worked out from whole years of age may lie apart."""
+OTHER_PERSON = "sex or age do not fit other studies of this patient number: two people?"
 
 
 def describe(name: str, frames: Sequence[Header], files: int, directions: int = 1) -> Series:
@@ -83,6 +87,27 @@ def since_first(rows: Sequence[Series]) -> tuple[Series, ...]:
             first[row.patient] = min(first.get(row.patient, row.day), row.day)
     start = min(first.values(), default=0)
     return tuple(
-        row if row.day is None else replace(row, day=row.day - first[row.patient], year=int((row.day - start) / 365.25))
+        row
+        if row.day is None
+        else replace(row, day=row.day - first[row.patient], year=int((row.day - start) / YEAR_DAYS))
         for row in rows
     )
+
+
+def doubtful_patients(rows: Sequence[Series]) -> tuple[Series, ...]:
+    """The same rows, with a remark on those of patient numbers that two people seem to share.
+
+    `day` is still that of one calendar for all rows: sexes must be the same, and ages those of one birthday.
+    """
+    of_patient: dict[str, list[Series]] = defaultdict(list)
+    for row in rows:
+        of_patient[row.patient].append(row)
+    mixed = {patient for patient, own in of_patient.items() if patient and _seems_two(own)}
+    return tuple(replace(row, remarks=(*row.remarks, OTHER_PERSON)) if row.patient in mixed else row for row in rows)
+
+
+def _seems_two(own: Sequence[Series]) -> bool:
+    sexes = {row.sex for row in own} - {"", "O"}
+    known = [(row.day, row.age) for row in own if row.day is not None and row.age is not None and row.age < OLDEST]
+    births = [day / YEAR_DAYS - age for day, age in known]
+    return len(sexes) > 1 or (len(births) > 1 and max(births) - min(births) > SAME_BIRTH_YEARS)

@@ -4,6 +4,7 @@ Pixels are never read. What an object says of itself is turned into numbers in p
 and keyed hashes by `acquisition`; errors and warnings of the DICOM reader quote values, and do not leave this module.
 """
 
+import errno
 import logging
 import os
 import stat
@@ -100,8 +101,8 @@ def read_header(path: Path, key: bytes, folder: str = "") -> tuple[Header, ...] 
             return "no-file"
         with path.open("rb") as file, silent():
             return _read(file, os.fstat(file.fileno()).st_size, key, folder)
-    except OSError:
-        return "unreadable"
+    except OSError as error:  # a place in the file that cannot be is the file's fault, not the disk's
+        return "damaged" if error.errno == errno.EINVAL else "unreadable"
     except Exception:  # readers of damaged files raise anything, and quote what they found
         return "damaged"
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 IMAGE, SEGMENTATION, CONTOURS = "image", "segmentation", "contours"
 """What a DICOM object is: pixels, DICOM SEG, RTSTRUCT."""
+OLDEST = 90
+"""The age that stands for everyone older than 89."""
 
 LEFT_OUT = {
     "empty": ("the file is empty", "Copy or export it again."),
