@@ -361,9 +361,11 @@ def test_an_enhanced_file_of_a_scanner_lies_where_simpleitk_puts_it(tmp_path: Pa
     theirs = sitk.ReadImage(str(tmp_path / "e"), imageIO="GDCMImageIO")
     image, notes = read_stack([(tmp_path / "e", index) for index in range(176)], "T1", "s-abc")
     assert notes == ()
-    some = np.random.default_rng(0).integers(0, image.pixels.size, 5000)
-    values = values_at(centres(image)[some], sitk.GetArrayFromImage(theirs).T, place_of(theirs))
-    np.testing.assert_allclose(image.pixels.ravel()[some], values, rtol=1e-6)
+    some = np.random.default_rng(0).integers(0, image.pixels.shape, (5000, 3))
+    assert image.affine is not None
+    points = some @ image.affine[:3, :3].T + image.affine[:3, 3]
+    values = values_at(points, sitk.GetArrayFromImage(theirs).T, place_of(theirs))
+    np.testing.assert_allclose(image.pixels[tuple(some.T)], values, rtol=1e-6)
 
 
 def test_a_mosaic_is_no_volume(tmp_path: Path) -> None:
