@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -33,32 +34,34 @@ SLICES, SERIES_A_STUDY, FILLING, PRIVATE_BYTES = 25, 8, 120, 30_000
 ENHANCED_FRAMES = 1000
 
 
-def plain(number: int) -> Dataset:
-    """Slice `number` of an archive: patient, study and series follow from it."""
-    series, place = divmod(number, SLICES)
-    study = series // SERIES_A_STUDY
+SLICE, SERIES, STUDY, PLACE, HEIGHT = "10000001", "10000002", "10000003", "77771", "777.7"
+"""What stands for the numbers of a slice in the file that all others are made from by replacing bytes."""
+
+
+def plain() -> Dataset:
+    """A slice, with the above in place of its numbers."""
     dataset = Dataset()
     for tag, (vr, _, _, _, keyword) in sorted(DicomDictionary.items()):
         if len(dataset) < FILLING and vr in ("LO", "SH") and keyword and tag >> 16 in (0x0010, 0x0018, 0x0040):
             setattr(dataset, keyword, "filling")
-    dataset.SOPClassUID, dataset.SOPInstanceUID = MR, f"1.2.3.{number}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.4.{study}", f"1.2.5.{series}"
-    dataset.FrameOfReferenceUID, dataset.PatientID, dataset.PatientName = f"1.2.6.{study}", f"P{study}", "Some^Body"
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MR, f"1.2.3.{SLICE}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.4.{STUDY}", f"1.2.5.{SERIES}"
+    dataset.FrameOfReferenceUID, dataset.PatientID, dataset.PatientName = f"1.2.6.{STUDY}", f"P{STUDY}", "Some^Body"
     dataset.PatientBirthDate, dataset.PatientSex, dataset.StudyDate = "19600501", "F", "20150601"
     dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = "101500.25"
     dataset.Modality, dataset.Manufacturer, dataset.ManufacturerModelName = "MR", "SIEMENS", "Avanto"
     dataset.DeviceSerialNumber, dataset.MagneticFieldStrength = "4711", "1.5"
-    dataset.SeriesDescription, dataset.ProtocolName = f"t1_tse_tra {series % SERIES_A_STUDY}", "t1_tse_tra"
+    dataset.SeriesDescription, dataset.ProtocolName = "t1_tse_tra", "t1_tse_tra"
     dataset.ImageType, dataset.ScanningSequence, dataset.SequenceVariant = ["ORIGINAL", "PRIMARY", "M"], "SE", "SK"
     dataset.RepetitionTime, dataset.EchoTime, dataset.FlipAngle, dataset.EchoTrainLength = "500", "11", "90", 3
-    dataset.InstanceNumber, dataset.SeriesNumber, dataset.AcquisitionNumber = place + 1, series, 1
+    dataset.InstanceNumber, dataset.SeriesNumber, dataset.AcquisitionNumber = PLACE, 4, 1
     dataset.SliceThickness, dataset.SpacingBetweenSlices = "3.5", "4"
     dataset.ImageOrientationPatient, dataset.PixelSpacing = [1, 0, 0, 0, 1, 0], [0.5, 0.5]
-    dataset.ImagePositionPatient = [-32.0, -32.0, 4.0 * place]
+    dataset.ImagePositionPatient = ["-32", "-32", HEIGHT]
     dataset.RequestAttributesSequence = Sequence([code() for _ in range(3)])
     dataset.ReferencedImageSequence = Sequence([code() for _ in range(3)])
     dataset.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", bytes(PRIVATE_BYTES))
-    return with_pixels(dataset, np.full((128, 128), number % 4096, "<u2"))
+    return with_pixels(dataset, np.full((128, 128), 7, "<u2"))
 
 
 def code() -> Dataset:
@@ -84,15 +87,23 @@ def with_pixels(dataset: Dataset, pixels: np.ndarray) -> Dataset:
 
 def write_archive(folder: Path, files: int) -> None:
     """So many slices, a folder for each series."""
+    buffer = BytesIO()
+    plain().save_as(buffer, enforce_file_format=True)
     for number in range(files):
-        path = folder / f"{number // SLICES:05d}" / f"IM{number % SLICES:04d}"
+        series, place = divmod(number, SLICES)
+        path = folder / f"{series:05d}" / f"IM{place:04d}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        plain(number).save_as(path, enforce_file_format=True)
+        numbers = {SLICE: number, SERIES: series, STUDY: series // SERIES_A_STUDY}
+        content = buffer.getvalue().replace(PLACE.encode(), f"{place + 1:05d}".encode())
+        content = content.replace(HEIGHT.encode(), f"{4.0 * place:05.1f}".encode())
+        for mark, own in numbers.items():
+            content = content.replace(mark.encode(), str(20_000_000 + own).encode())
+        path.write_bytes(content)
 
 
 def write_enhanced(path: Path, frames: int) -> None:
     """One enhanced object of so many frames, each with its functional groups."""
-    dataset = plain(0)
+    dataset = plain()
     del dataset.file_meta
     dataset.SOPClassUID, dataset.NumberOfFrames = ENHANCED, frames
     groups = []

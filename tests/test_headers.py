@@ -100,6 +100,11 @@ def test_files_that_are_no_dicom(tmp_path, kind):
     assert read_header(write_foreign(tmp_path, kind), KEY) == kind
 
 
+def test_a_packed_volume_is_a_volume(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(b"\x5c\x01\x00\x00" + bytes(500)))
+    assert read_header(tmp_path / "a.nii.gz", KEY) == "volume"
+
+
 def test_gzip_and_short_rubbish(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"x"))
     (tmp_path / "b").write_bytes(b"\x08\x00\x05")

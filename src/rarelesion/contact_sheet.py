@@ -97,7 +97,8 @@ def _show(axes: Axes, small: NDArray[np.uint8] | None, left: int, top: int) -> N
         axes.text(left + CELL_PX / 2, top + WIDEST_PX / 2, "no picture", ha="center", fontsize=7, color=FAINT)
         return
     small = small[:WIDEST_PX, :WIDEST_PX]
-    rows, columns = small.shape
+    larger = max(1, WIDEST_PX // max(small.shape))
+    rows, columns = larger * small.shape[0], larger * small.shape[1]
     x, y = left + (CELL_PX - columns) // 2, top + (WIDEST_PX - rows) // 2
     extent = (x, x + columns, y + rows, y)
     axes.imshow(small, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest", aspect="auto")

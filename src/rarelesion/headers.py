@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -82,7 +83,7 @@ FOREIGN = (
     ((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"), "picture"),
     ((b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ"), "packed"),
     ((b"%PDF", b"\xd0\xcf\x11\xe0", b"{\\rtf", b"<?xml", b"<html", b"<!DOCTYPE"), "document"),
-    ((b"NRRD", b"ObjectType", b"\x5c\x01\x00\x00"), "volume"),
+    ((b"NRRD", b"ObjectType"), "volume"),
 )
 MOST_FRAMES = 100_000
 LARGEST_COUNT = 1_000_000
@@ -145,8 +146,22 @@ def _looks_like_dicom(start: bytes) -> bool:
 
 
 def _foreign(start: bytes) -> str:
+    if start.startswith(b"\x1f\x8b") and _is_nifti(_first_unpacked(start)):
+        return "volume"
     named = (code for signatures, code in FOREIGN if start.startswith(signatures))
-    return next(named, "volume" if start[344:347] == b"n+1" else "not-dicom")
+    return next(named, "volume" if _is_nifti(start) else "not-dicom")
+
+
+def _is_nifti(start: bytes) -> bool:
+    return start[:4] in (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c", b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")
+
+
+def _first_unpacked(start: bytes) -> bytes:
+    """The first bytes of what is packed with gzip; none where it is damaged."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, 400)
+    except zlib.error:
+        return b""
 
 
 def _parsed(file: BinaryIO) -> FileDataset | None:

@@ -6,10 +6,12 @@ Headers hold text where a number should be, and worse. Whatever cannot be unders
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cache
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.tag import BaseTag
+from pydicom.datadict import tag_for_keyword
+from pydicom.tag import BaseTag, Tag
 
 from rarelesion.vocabulary import known
 
@@ -19,14 +21,24 @@ Sources = Sequence[Dataset]
 
 def value(sources: Sources, tag: str | BaseTag) -> Any:
     """The first value of the tag that is there and not empty; None otherwise, or where it cannot be read."""
+    number = _number(tag) if isinstance(tag, str) else tag
     for source in sources:
         try:
-            found = source[tag].value if tag in source else None
+            found = source[number].value if number in source else None
         except Exception:  # of whatever kind: a damaged value is a missing one
             continue
         if found is not None and found != "" and found != []:
             return found
     return None
+
+
+@cache
+def _number(keyword: str) -> BaseTag:
+    """The keyword's tag; looking it up in pydicom's dictionary anew each time is a third of the reading of a header."""
+    number = tag_for_keyword(keyword)
+    if number is None:
+        raise ValueError(f"no DICOM keyword {keyword}")
+    return Tag(number)
 
 
 def numbers(sources: Sources, tag: str | BaseTag, low: float, high: float) -> tuple[float, ...]:
