@@ -30,8 +30,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-SIZE = (10, 48, 48)
-SPACING = (5.0, 2.0, 2.0)
+NOISE = 6.0
+"""Standard deviation of what every pixel is off by."""
 FAMILY = "Quackenbush"
 BIRTH = "19530417"
 ACCESSION = "ACC7788"
@@ -50,14 +50,24 @@ class Patient:
     """(centre in patient mm, diameter in mm) each."""
 
     @property
+    def body(self) -> np.ndarray:
+        """Half the lengths of the egg's axes in mm."""
+        return np.random.default_rng(self.number).uniform(0.9, 1.1, 3) * (40, 42, 60)
+
+    @property
     def patient_id(self) -> str:
         return f"{self.number:08d}" if self.kind == "leading_zeros" else f"HOSP0{self.number:04d}"
 
     def value(self, sequence: str, places: np.ndarray) -> np.ndarray:
         """Intensity at (..., 3) patient places."""
-        body = ((places / (42.0, 42.0, 60.0)) ** 2).sum(axis=-1) < 1
         tissue, lesion = {"T1": (400, 150), "T2": (250, 700)}.get(sequence, (300, 350))
-        found = np.where(body, tissue + 0.5 * places[..., 0] + 0.25 * places[..., 1] + 0.4 * places[..., 2], 20.0)
+        rng, other = np.random.default_rng(self.number), np.random.default_rng((self.number, ord(sequence[-1])))
+        found = np.full(places.shape[:-1], float(tissue))
+        # Organs lie at one place in all sequences, and are not equally bright in them.
+        for waves in rng.normal(scale=0.15, size=(24, 3)):
+            found += other.normal(scale=18) * np.cos(places @ waves + rng.uniform(0, 6))
+        edge = np.clip(20 * (np.linalg.norm(places / self.body, axis=-1) - 1), -50, 50)
+        found = 20 + (found - 20) / (1 + np.exp(edge))
         for centre, diameter in self.lesions:
             away = np.linalg.norm(places - centre, axis=-1) - diameter / 2
             found += (lesion - found) / (1 + np.exp(np.clip(1.5 * away, -50, 50)))
@@ -125,7 +135,7 @@ def make_archive(folder: Path, patients: int = 100) -> Archive:
 
 def _patient(number: int, kind: str) -> Patient:
     rng = np.random.default_rng(number)
-    sign = -1 if number % 2 else 1
+    sign = rng.choice((-1, 1))
     first = ((sign * rng.uniform(12, 20), rng.uniform(-10, 10), rng.uniform(-8, 8)), float(rng.uniform(14, 22)))
     second = ((-first[0][0], first[0][1] + 4, first[0][2] / 2), 14.0)
     return Patient(number, kind, number % 4 == 0, (first, second) if kind == "two_lesions" else (first,))
@@ -244,7 +254,7 @@ def _write_strangers(archive: Archive, home: Path) -> None:
         "readme.txt": ("not-dicom", b"Ask Dr. Drummond."),
         "photo.jpg": ("picture", b"\xff\xd8\xff\xe0 no picture"),
         "empty.dcm": ("empty", b""),
-        "cut.dcm": ("truncated-header", bytes(128) + b"DICM\x02\x00\x00\x00UL"),
+        "cut.dcm": ("truncated-header", next(home.rglob("IM0001*")).read_bytes()[:700]),
         "backup.zip": ("packed", b"PK\x03\x04 no"),
     }
     for name, (code, content) in strangers.items():
@@ -418,10 +428,11 @@ class Writer:
     def _header(self, path: Path, key: str, name: str, study: str, sop_class: str = MRImageStorage) -> FileDataset:
         dataset = _file_dataset(path, sop_class, key)
         number = self.patient.number
+        drawn = np.random.default_rng((number, 1)).random(3)
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = _uid(number, study), _uid(number, study, name)
         dataset.FrameOfReferenceUID = _uid(number, study, "frame")
         dataset.PatientName, dataset.PatientBirthDate = f"{FAMILY}^Ann^{number}", BIRTH
-        dataset.PatientID, dataset.PatientSex = self.patient.patient_id, "F" if number % 2 else "M"
+        dataset.PatientID, dataset.PatientSex = self.patient.patient_id, "F" if drawn[0] < 0.5 else "M"
         dataset.AccessionNumber, dataset.StudyID = ACCESSION, ACCESSION
         dataset.StudyDate, dataset.StudyTime = SCAN_DATE, "101500"
         dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = SCAN_DATE
@@ -429,12 +440,17 @@ class Writer:
         dataset.PatientComments = f"{FAMILY} born 17.04.1953"
         dataset.Modality, dataset.Manufacturer = "MR", "SIEMENS" if number % 3 else "GE MEDICAL SYSTEMS"
         dataset.ManufacturerModelName, dataset.DeviceSerialNumber = f"Scanner of {FAMILY}", ACCESSION
-        dataset.MagneticFieldStrength = "1.5" if number % 4 else "3"
+        dataset.MagneticFieldStrength = "1.5" if drawn[1] < 0.75 else "3"
         dataset.StudyDescription = dataset.ProtocolName = f"NECK {FAMILY}"
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "M"]
         block = dataset.private_block(0x0029, f"{FAMILY} HEADER", create=True)
         block.add_new(0x10, "LO", f"{FAMILY} {BIRTH}")
         return dataset
+
+    def _acquired(self, sequence: str, grid: Grid) -> np.ndarray:
+        values = self.patient.value(sequence, grid.places())
+        noise = np.random.default_rng((self.patient.number, len(values), ord(sequence[-1]))).normal(size=values.shape)
+        return np.rint(np.maximum(values + NOISE * noise, 0)).astype(np.int64)
 
     def write(
         self,
@@ -449,7 +465,7 @@ class Writer:
     ) -> list[Path]:
         """One file a slice."""
         name = name or sequence
-        planes = np.rint(self.patient.value(sequence, grid.places())).astype(np.int64)
+        planes = self._acquired(sequence, grid)
         order = list(range(len(planes)))
         if self.patient.kind == "reversed":
             order = [*order[::-2], *order[-2::-2]]
@@ -482,7 +498,7 @@ class Writer:
         path.parent.mkdir(parents=True)
         dataset = self._header(path, f"{self.patient.number}enhanced", "enhanced", "first", EnhancedMRImageStorage)
         dataset.InstanceNumber, dataset.SeriesDescription = 1, tags["SeriesDescription"]
-        planes = np.rint(self.patient.value(sequence, grid.places())).astype(np.int64)
+        planes = self._acquired(sequence, grid)
         dataset.NumberOfFrames = len(planes)
         shared, measures, orientation, timing, echo = Dataset(), Dataset(), Dataset(), Dataset(), Dataset()
         step = Dataset()

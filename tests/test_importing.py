@@ -102,12 +102,11 @@ def test_every_volume_shows_its_patient_at_the_right_place_and_the_right_sequenc
             index = np.stack(np.meshgrid(*map(np.arange, image.pixels.shape), indexing="ij"), axis=-1)
             places = index @ image.affine[:3, :3].T + image.affine[:3, 3]
             truth = patient.value(sequence, places)
-            # Edges are blurred where slices were mended.
-            smooth = np.all([np.abs(np.gradient(truth, axis=axis)) < 8 for axis in range(3)], axis=0)
-            inner = smooth & (np.linalg.norm(places / (42, 42, 60), axis=-1) < 0.7)
+            inner = np.linalg.norm(places / patient.body, axis=-1) < 0.8
             assert inner.sum() > 300, (patient.kind, sequence)
-            error = np.abs(image.pixels - truth)[inner].max()
-            assert error < (8 if patient.kind in MENDED else 2), (patient.kind, sequence, error)
+            error = np.sqrt(np.mean((image.pixels - truth)[inner] ** 2))
+            # Noise alone makes 6; where slices are interpolated edges are blurred, too.
+            assert error < (25 if patient.kind in MENDED else 7), (patient.kind, sequence, error)
 
 
 def test_every_file_left_out_is_named_with_its_reason(archive, made):

@@ -16,7 +16,7 @@ from rarelesion.diagnoses import Aside, Diagnosis
 from rarelesion.errors import InputError
 from rarelesion.images import FORMATS, read_image
 from rarelesion.import_settings import ImportSettings
-from rarelesion.lesions import largest_diameter_mm, volume_ml
+from rarelesion.lesions import largest_diameter_mm, to_grid, volume_ml
 from rarelesion.locating import NotACase, locate
 from rarelesion.marks import MarkFile
 from rarelesion.overlay import write_overlay
@@ -138,7 +138,8 @@ def _make(job: PatientJob) -> PatientResult:
     if not made:
         return PatientResult((), tuple(asides), (*job.chosen.notes, *notes))
     prepared = prepare(images, made[0][1], job.settings.preparation)
-    notes += [f"{one.where}: {one.message}. {one.remedy}".rstrip(". ") for one in prepared.warnings]
+    moved = {step.sequence for step in prepared.steps if step.name == "register"}
+    notes += [f"{one.where}: {one.message}" for one in prepared.warnings if one.where not in moved]
     for sequence, image in prepared.images.items():
         write_volume(job.folder / f"{sequence}{VOLUME}", image)
     cases = []
@@ -158,8 +159,9 @@ def _overlays(job: PatientJob, images: Mapping[str, Image], prepared: Prepared) 
             name = f"overlay_{step.sequence}.png"
             roi = prepared.rois.get(reference)
             write_overlay(job.folder / name, images, prepared.images, reference, step.sequence, roi)
-            moved = step.parameters["movement_mm"]
-            yield f"{step.sequence}: moved by {moved:.1f} mm onto {reference}, see {_inside(job, name)}"
+            shift, turn = step.parameters["movement_mm"], step.parameters["rotation_degrees"]
+            told = f"was {shift:.1f} mm and {turn:.1f} degrees away from {reference} and was moved"
+            yield f"{step.sequence}: {told}, see {_inside(job, name)}"
 
 
 def verify_patient(job: PatientJob) -> tuple[Aside, ...]:
@@ -245,7 +247,8 @@ def _case(
             row[f"box_{sequence}"] = " ".join(map(str, (roi.slice_index or 0, *roi.box)))
             continue
         name = f"mask{number}_{sequence}{VOLUME}"
-        write_volume(job.folder / name, Image(roi.mask.astype(np.float32), "mask", roi.affine))
+        on_image = to_grid(roi, images[sequence]).astype(np.float32)
+        write_volume(job.folder / name, Image(on_image, "mask", images[sequence].affine))
         row[f"mask_{sequence}"] = _inside(job, name)
     sequence, first = next(iter(rois.items()))
     row |= _sizes(diagnosis, first, images[sequence])

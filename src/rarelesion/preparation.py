@@ -32,7 +32,6 @@ RANGES = {
 MOST_OUTSIDE = 0.2  # of a grid that a sequence may leave empty before it is said
 
 NOT_MOVED: Mapping[str, tuple[str, str]] = {
-    "no_gain": ("a movement was found, but does not explain the held-out half better", "Look at the overlay."),
     "halves_disagree": ("the two halves of the image ask for different movements", "Look at the overlay."),
     "beyond_limits": (
         "the movement found is larger than is believed",

@@ -24,7 +24,7 @@ BINS = 24
 SMALLEST_SIDE = 16  # pixels of the fine search, down and across
 SMALLEST_OVERLAP = 0.5  # of the fixed image's voxels in the moving image
 T_VALUE = 4.0  # the gain has to be this many standard errors above 0
-SMALLEST_MOVEMENT_MM = 0.75  # less is not worth a change
+SMALLEST_MOVEMENT_MM = 0.75  # less is not worth a change, and neither is less than a pixel
 AGREEMENT = 0.5  # the two halves may differ by this share of the movement, or by SMALLEST_MOVEMENT_MM
 
 
@@ -76,7 +76,7 @@ def _judged(
     movement = pair.distance(matrix, np.eye(4))
     apart = pair.distance(halves[0], halves[1])
     rotation = float(np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1))))
-    if movement < SMALLEST_MOVEMENT_MM:
+    if movement < max(SMALLEST_MOVEMENT_MM, pair.pixel_mm):
         reason = "aligned"
     elif movement > max_shift_mm or rotation > max_rotation_degrees:
         reason = "beyond_limits"
@@ -120,6 +120,8 @@ class _Pair:
     groups: NDArray[np.int64]
     """As `fixed`: which of the `GROUPS` a voxel's block is in."""
     in_plane: bool
+    pixel_mm: float
+    """The largest distance between rows or columns in either image as it was acquired."""
     reason: str
     """Why no movement can be looked for; empty if one can."""
 
@@ -136,6 +138,7 @@ class _Pair:
             chequers=blocks.sum(axis=0) % 2,
             groups=rng.integers(0, GROUPS, blocks.reshape(3, -1).max(axis=1) + 1)[tuple(blocks)],
             in_plane=any(len(image.pixels) < FEW_SLICES or _depth_mm(image) < SHALLOW_MM for image in (fixed, moving)),
+            pixel_mm=max(float(np.linalg.norm(_affine(image)[:3, 1:3], axis=0).max()) for image in (fixed, moving)),
             reason="",
         )  # fmt: skip
         if min(*pixels.shape[1:], *others.shape[1:]) < SMALLEST_SIDE:
