@@ -25,7 +25,7 @@ LAYERS = {
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
         "stack", "lesions", "contours",
         "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
-        "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds",
+        "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds", "outlined",
         "burnt_in",
     },
     "networks": {
@@ -45,14 +45,14 @@ LAYERS = {
     "L2": {
         "contact_sheet", "teaching", "card", "importing", "patient_import", "locating", "whereabouts",
         "jobs", "fitting", "starts", "checkpoint", "features", "study",
-        "checks", "case_facts", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
+        "checks", "case_facts", "case_pictures", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
         "evaluation", "tables", "sections",
         "figures", "curves",
         "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",
         "budget", "claim", "choices", "learning_curve", "learning_figure",
     },
     "L3": {
-        "cli", "cli_check", "check_text", "cli_import", "cli_pretrain", "cli_weights", "cli_convert",
+        "cli", "cli_check", "check_text", "check_page", "cli_import", "cli_pretrain", "cli_weights", "cli_convert",
         "console", "verdict", "briefing", "foretelling", "publish", "report",
         "wording", "__main__",
     },

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rarelesion.burnt_in import text_regions
 from rarelesion.crop import COLOURS, cut_patch
 from rarelesion.errors import InputError, Problem
 from rarelesion.file_facts import FileFacts, is_coloured, read_file_facts
 from rarelesion.images import load_roi, read_image
-from rarelesion.pixel_traits import Traits, background, traits
+from rarelesion.pixel_traits import Traits, background, is_written, traits
 from rarelesion.places import Place, box_on, locate, plane_at
 from rarelesion.settings import ImageSettings
 from rarelesion.types import Case, Floats, Image, Roi
@@ -34,6 +35,8 @@ class ImageFacts:
     """Equal for equal pixels."""
     traits: Traits
     """Of the slice that shows the lesion."""
+    text: int
+    """How many places of that slice hold letters, callipers or scale bars burnt into the pixels."""
     picture: Small
     """That slice, turned as it is read."""
     picture_affine: Floats | None
@@ -66,14 +69,14 @@ class CaseFacts:
 
 def look_at(case: Case, channels: Mapping[str, str], settings: ImageSettings) -> CaseFacts:
     """Read all images and marks of a case; what can't be used is among its `problems`, and the rest is looked at."""
-    images, rois, values, problems = _read(case)
+    images, rois, values, problems = read_case(case)
     patch: NDArray[np.float32] | None = None
     if set(channels.values()) <= set(images) and set(rois) == set(case.rois):
         try:
             patch = cut_patch(images, _marked(rois, channels), channels, settings)
         except InputError as error:
             problems += error.problems
-    marks = {name: _mark(roi, images[name], values[name]) for name, roi in rois.items() if _usable(roi, images[name])}
+    marks = {name: mark for name, roi in rois.items() if (mark := mark_of(roi, images[name], values[name])) is not None}
     return CaseFacts(
         case=case,
         images={name: _facts(image, case.images[name], _donor(name, marks)) for name, image in images.items()},
@@ -84,7 +87,8 @@ def look_at(case: Case, channels: Mapping[str, str], settings: ImageSettings) ->
     )
 
 
-def _read(case: Case) -> tuple[dict[str, Image], dict[str, Roi], dict[str, int], list[Problem]]:
+def read_case(case: Case) -> tuple[dict[str, Image], dict[str, Roi], dict[str, int], list[Problem]]:
+    """The images of a case, its marks, how many values other than 0 each mask holds, and what could not be read."""
     images: dict[str, Image] = {}
     rois: dict[str, Roi] = {}
     values: dict[str, int] = {}
@@ -127,7 +131,10 @@ def _usable(roi: Roi, image: Image) -> bool:
     return named and 0 <= row0 < row1 <= rows and 0 <= col0 < col1 <= columns and (roi.slice_index or 0) < slices
 
 
-def _mark(roi: Roi, image: Image, values: int) -> Mark:
+def mark_of(roi: Roi, image: Image, values: int) -> Mark | None:
+    """The mark on its image; None where it doesn't lie on it."""
+    if not _usable(roi, image):
+        return None
     size = None if roi.mask is None else roi.mask.shape
     affine = image.affine if roi.affine is None or image.affine is None else roi.affine
     return Mark(locate(roi, image), size, affine, values)
@@ -156,6 +163,7 @@ def _facts(image: Image, path: Path, mark: Mark | None) -> ImageFacts:
         coloured=file is not None and path.is_file() and file.channels >= 3 and is_coloured(path),
         digest=sha256(np.ascontiguousarray(image.pixels).tobytes()).digest(),
         traits=traits(pixels),
+        text=sum(is_written(pixels, box) for box in text_regions(pixels)),
         picture=_as_small(shrink(hung)),
         picture_affine=None if hung_affine is None else shrunk_affine(hung_affine, *hung.shape),
         background=background(pixels, box),

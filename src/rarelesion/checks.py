@@ -16,7 +16,14 @@ from rarelesion.crop import resolve_channels
 from rarelesion.errors import InputError
 from rarelesion.findings import CODES, found, worst_first
 from rarelesion.geometry_checks import check_case_geometry, check_geometry
-from rarelesion.image_checks import SMALLEST_LESION_PX, as_finding, check_greys, check_marks, problem_finding
+from rarelesion.image_checks import (
+    SMALLEST_LESION_PX,
+    as_finding,
+    check_greys,
+    check_marks,
+    check_text,
+    problem_finding,
+)
 from rarelesion.images import load_roi
 from rarelesion.likeness_checks import check_copies, check_oddities
 from rarelesion.settings import Settings
@@ -28,6 +35,17 @@ __all__ = ["CODES", "check_cohort", "check_file", "find_suspicions"]
 FEWEST_PER_PART = 2
 """Patients of each class that a part should hold: with one, its sensitivity is 0 or 1."""
 SMALLEST_SHARE = 0.2  # of the patients, in the tuning part and in the test part
+_LOST = frozenset(("RL101", "RL109", "RL117", "RL302", "RL401", "RL405", "RL407"))
+CONSEQUENCES = {
+    "RL111": frozenset(("RL105",)),
+    "RL114": frozenset(("RL112",)),
+    "RL303": _LOST,
+    "RL304": _LOST,
+    "RL305": _LOST | {"RL106", "RL111", "RL403"},
+    "RL306": _LOST | {"RL106", "RL111", "RL403"},
+    "RL406": frozenset(("RL407",)),
+}
+"""Code -> those that explain it, where a case has one of them."""
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and of how much."""
 
@@ -49,8 +67,8 @@ def check_cohort(
 ) -> tuple[Finding, ...]:
     """Try every case as a study would, compare all with each other, and say what is wrong or suspicious, worst first.
 
-    `progress` is told the stage, how much of it is done, and of how much. Columns in `private` may identify a patient: no
-    finding repeats their cells. Raises InputError only where the sequences cannot be given colours.
+    `progress` is told the stage, how much of it is done, and of how much. Columns in `private` may identify a patient:
+    no finding repeats their cells. Raises InputError only where the sequences cannot be given colours.
     """
     channels = resolve_channels(cohort.sequences, settings.images.channels)
     facts: list[CaseFacts] = []
@@ -63,7 +81,7 @@ def check_cohort(
     for case in facts:
         findings += [*check_marks(case), *check_case_geometry(case)]
     for sequence in cohort.sequences:
-        findings += [*check_greys(sequence, facts), *check_geometry(sequence, facts)]
+        findings += [*check_greys(sequence, facts), *check_text(sequence, facts), *check_geometry(sequence, facts)]
     stages: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: check_copies(facts),
         lambda: check_oddities(facts, cohort.sequences),
@@ -74,7 +92,19 @@ def check_cohort(
         findings += stage()
         if progress is not None:
             progress("Comparing cases", done, len(stages))
-    return worst_first(findings)
+    return worst_first(_unexplained(findings))
+
+
+def _unexplained(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings without those that follow from another of the same case: an image that lost its place looks odd."""
+    codes: dict[str, set[str]] = defaultdict(set)
+    for one in findings:
+        for case_id in one.cases:
+            codes[case_id].add(one.code)
+    for one in findings:
+        causes = CONSEQUENCES.get(one.code, frozenset())
+        if not one.cases or not all(causes & codes[case_id] for case_id in one.cases):
+            yield one
 
 
 def _splits(cohort: Cohort, settings: Settings) -> Iterator[Finding]:

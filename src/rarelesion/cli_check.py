@@ -37,7 +37,9 @@ def check(
         if page is not None:
             from rarelesion.check_page import write_page
 
-            write_page(page, cohort, settings, findings)
+            write_page(
+                page, cohort, settings.cohort, findings, lambda stage, done, total: progress(stage, "", done, total)
+            )
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

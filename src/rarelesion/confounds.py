@@ -140,7 +140,7 @@ def _features(values: Array | Sequence[str], kept: NDArray[np.bool_]) -> Array:
         parts.append(unknown.astype(np.float64))
     if values.shape[1] <= 2:
         parts += [_fifths(values[:, [column]], values[kept][:, column]) for column in range(values.shape[1])]
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=1).astype(np.float64)
 
 
 def _fifths(values: Array, learnt: Array) -> Array:

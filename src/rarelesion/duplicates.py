@@ -30,6 +30,8 @@ HASH_BITS = 6
 """Hashes that differ in no more bits are candidates too."""
 STRETCHES = (0.92, 0.96, 1.0, 1.04, 1.08)
 """Across and down: how much larger or smaller the other picture may show the same thing."""
+FEWEST_LOOKS, LOOKS = 24, 4
+"""So many candidates are looked at closely, the most promising first: one in LOOKS pictures, but not fewer."""
 PROMISING = 0.2
 """Agreement without stretching from which a candidate is looked at closely."""
 SAME, SURELY = 0.62, 0.93
@@ -86,7 +88,7 @@ def near_pairs(pictures: Floats, patients: Sequence[str]) -> list[Pair]:
     )
     needed = _needed(candidates, first_look, len(pictures))
     found: dict[tuple[int, int], Pair] = {}
-    for index in np.argsort(-first_look, kind="stable")[: max(100, len(pictures) // 3)].tolist():
+    for index in np.argsort(-first_look, kind="stable")[: max(FEWEST_LOOKS, len(pictures) // LOOKS)].tolist():
         if first_look[index] < PROMISING:
             break
         first, second, mirrored = candidates[index]
@@ -124,16 +126,19 @@ def _correlations(firsts: Floats, seconds: Floats) -> Array:
     """(n,) the highest correlation of each pair over shifts, over the part where both lie; details have mean 0."""
     side = firsts.shape[-1]
     size = (side + side // 2, side + side // 2)
-    ones = np.asarray(rfft2(np.ones((side, side), dtype=np.float32), size))
 
-    def crossed(one: Floats, other: Floats) -> NDArray[np.float32]:
+    def spectrum(pictures: Floats) -> NDArray[np.complexfloating]:
+        return np.asarray(rfft2(pictures, size))
+
+    def crossed(one: NDArray[np.complexfloating], other: NDArray[np.complexfloating]) -> NDArray[np.float32]:
         return np.asarray(irfft2(one * np.conj(other), size))
 
+    ones = spectrum(np.ones((side, side), dtype=np.float32))
     overlap = crossed(ones, ones)
     enough = overlap > LEAST_OVERLAP * side * side
-    powers = (crossed(rfft2(firsts * firsts, size), ones), crossed(ones, rfft2(seconds * seconds, size)))
+    powers = (crossed(spectrum(firsts * firsts), ones), crossed(ones, spectrum(seconds * seconds)))
     power = powers[0][:, enough] * powers[1][:, enough]
-    product = crossed(rfft2(firsts, size), rfft2(seconds, size))[:, enough]
+    product = crossed(spectrum(firsts), spectrum(seconds))[:, enough]
     return np.where(power > 1e-9, product / np.sqrt(np.maximum(power, 1e-9)), 0).max(axis=1).astype(np.float64)
 
 
@@ -158,13 +163,13 @@ def _candidates(pictures: Floats, fine: Details, owner: NDArray[np.int64]) -> li
     wanted: set[Candidate] = set()
     flipped = np.asarray(pictures)[:, :, ::-1]
     shades = [np.stack([_without_shade(one) for one in kind]) for kind in (pictures, flipped)]
-    strengths = _strengths(fine)
+    strengths = _strengths(fine).astype(np.float64)
     hashes = [np.stack([perceptual_hash(one) for one in kind]) * 2.0 - 1 for kind in (pictures, flipped)]
     bits = hashes[0].shape[1]
     for mirrored in (False, True):
         for own, other, limit in (
             (shades[0], shades[mirrored], np.inf),
-            (strengths, strengths if not mirrored else _strengths(fine[:, :, ::-1]), np.inf),
+            (strengths, strengths, np.inf),
             (hashes[0], hashes[mirrored], bits - 2 * HASH_BITS),
         ):
             wanted |= {(min(pair), max(pair), mirrored) for pair in _nearest(own, other, owner, limit)}
@@ -177,8 +182,8 @@ def _without_shade(picture: Floats) -> Array:
     return (small / max(float(np.linalg.norm(small)), 1e-9)).ravel()
 
 
-def _strengths(fine: Floats) -> Array:
-    """(n, p) how strong each frequency is, in unit norm: the same wherever the picture lies."""
+def _strengths(fine: Floats) -> Floats:
+    """(n, p) how strong each frequency is, in unit norm: the same wherever it lies, and mirrored."""
     strong = np.abs(np.asarray(rfft2(fine)))[:, :, 1:]
     strong = np.sqrt(strong[:, :32, ::1] + strong[:, -32:, ::1])
     flat = strong.reshape(len(fine), -1)

@@ -33,7 +33,6 @@ FAMILIES = {
 """What the first digit of a code says; RL2 are the remarks on a result."""
 
 KINDS: dict[str, Kind] = {
-    # --- images and lesions ------------------------------------------------------------------------------------
     "RL101": Kind(
         "an image or ROI cannot be used",
         "error",
@@ -117,8 +116,7 @@ KINDS: dict[str, Kind] = {
     "RL112": Kind(
         "bright pixels are clipped",
         "warning",
-        "Many pixels share the brightest value, as where a picture was saved from a viewer with a narrow window. What "
-        "differed there is lost.",
+        "Many pixels share the brightest value, as in a picture saved from a viewer with a narrow window.",
         "Export the image again from the original, in full range.",
     ),
     "RL113": Kind(
@@ -131,8 +129,8 @@ KINDS: dict[str, Kind] = {
     "RL114": Kind(
         "text burnt into the picture",
         "warning",
-        "Letters or marks seem to be part of the pixels. They may name the patient; and calipers drawn where "
-        "malignancy was suspected are learnt sooner than a lesion.",
+        "Letters or marks seem to be part of the pixels. They may name the patient; and calipers drawn where malignancy "
+        "was suspected are learnt sooner than a lesion.",
         "Blank the regions or take the image without overlay; look whether they occur in one class more often.",
     ),
     "RL115": Kind(
@@ -151,11 +149,9 @@ KINDS: dict[str, Kind] = {
     "RL117": Kind(
         "an image that is nearly empty",
         "warning",
-        "Almost all pixels of the lesion's slice have the same value. The file may be a localiser, a failed export or "
-        "a mask in the place of the image.",
+        "Almost all pixels of the lesion's slice have one value: a failed export, or a mask in the place of the image.",
         "Open the file in a viewer and name the right one.",
     ),
-    # --- likeness ----------------------------------------------------------------------------------------------
     "RL301": Kind(
         "nearly the same picture in two patients",
         "warning",
@@ -174,8 +170,7 @@ KINDS: dict[str, Kind] = {
     "RL303": Kind(
         "two sequences seem exchanged",
         "warning",
-        "In nearly all cases the two sequences differ in the same way in their greys and structure; in this one they "
-        "differ the other way round.",
+        "In nearly all cases the two sequences differ in the same way; in this one the other way round.",
         "Look at both images; if they are exchanged, exchange their cells.",
     ),
     "RL304": Kind(
@@ -199,7 +194,6 @@ KINDS: dict[str, Kind] = {
         "phantom, a localiser, or a very unusual patient.",
         "Look at it. Name the right file, or keep it and know that it is there.",
     ),
-    # --- geometry ----------------------------------------------------------------------------------------------
     "RL401": Kind(
         "the sequences share little of their field of view",
         "warning",
@@ -211,7 +205,7 @@ KINDS: dict[str, Kind] = {
         "very thick slices",
         "warning",
         "The slices lie so far apart that a small lesion is on one slice only, or between two.",
-        "Check the spacing in the file; take a series with thinner slices if there is one.",
+        "Check the spacing in the file; take thinner slices where there are some.",
     ),
     "RL403": Kind(
         "a size far from that of the others",
@@ -246,19 +240,16 @@ KINDS: dict[str, Kind] = {
     "RL407": Kind(
         "acquired in another plane than the others",
         "warning",
-        "Nearly all images of the sequence were acquired in one plane (axial, coronal or sagittal), and this one in "
-        "another. Its patch is cut from slices in that direction.",
+        "Nearly all images of the sequence were acquired in one plane (axial, coronal or sagittal), this one in another.",
         "Take the series in the usual plane, where there is one.",
     ),
-    # --- confounds ---------------------------------------------------------------------------------------------
     "RL501": Kind(
         "the label can be told from how the image was made",
         "warning",
-        "A classifier that sees only this (scanner, field strength, matrix, spacing, year, site, file size ...) and "
-        "no lesion finds the class better than chance, in cross-validation by patient. A network can read the same "
-        "from the pixels, will look good here, and will fail where the classes come from the same machines. It is "
-        "reported where the interval, widened for the number of such questions asked, lies above .5, and the area "
-        "above .6.",
+        "A classifier that sees only this (scanner, field strength, matrix, spacing, year, site, file size ...) and no "
+        "lesion finds the class better than chance, in cross-validation by patient. A network reads the same from the "
+        "pixels, looks good here, and fails where the classes come from the same machines. Reported where the "
+        "interval, widened for the number of such questions asked, lies above .5, and the area above .6.",
         "Choose cases so that both classes come from the same machines, sites and years; report results by subgroup; "
         "set this column beside the networks with `--baselines`.",
     ),
@@ -285,7 +276,6 @@ KINDS: dict[str, Kind] = {
         "question is what the image adds; or it may come from how the cases were collected.",
         "Set the column beside the networks with `--baselines`, or add it with the recipes `+clinical`.",
     ),
-    # --- counts ------------------------------------------------------------------------------------------------
     "RL601": Kind(
         "a subgroup is in one class only",
         "warning",
@@ -307,7 +297,6 @@ KINDS: dict[str, Kind] = {
         "and a detector has hardly seen them.",
         "Report the rare kinds as such.",
     ),
-    # --- the table ---------------------------------------------------------------------------------------------
     "RL701": Kind(
         "a mistake in the table",
         "error",
@@ -331,7 +320,7 @@ KINDS: dict[str, Kind] = {
     "RL704": Kind(
         "a class written in several ways",
         "note",
-        "Capital letters and spaces around a label do not matter here. They do in other programs.",
+        "Capital letters in a label do not matter here. They do in other programs.",
         "Write each class in one way.",
     ),
     "RL705": Kind(
@@ -365,7 +354,7 @@ KINDS: dict[str, Kind] = {
     "RL709": Kind(
         "a column that is the same for all",
         "note",
-        "All cases have the same entry: the column says nothing, and can't be a subgroup.",
+        "All cases have the same entry: the column says nothing.",
         "Nothing, or delete the column.",
     ),
     "RL710": Kind(

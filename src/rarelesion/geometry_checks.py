@@ -20,6 +20,8 @@ LEAST_SHOWN = 0.9
 """Of the lesion, in the other sequence."""
 OTHER_GRID_MM = 1.0
 """So far may a corner of a mask lie from the same corner of its image, or half a pixel if that is more."""
+MOSTLY = 0.9
+"""So many images must agree, before another one is unusual."""
 PLANES = ("sagittal", "coronal", "axial")
 
 
@@ -159,14 +161,14 @@ def _directions(sequence: str, real: Measured) -> Iterator[Finding]:
     hands = [np.sign(np.linalg.det(a[:3, :3])) if image.size[0] > 1 else 0.0
              for a, (_, image) in zip(affines, real, strict=True)]  # fmt: skip
     planes = [PLANES[int(np.argmax(np.abs(np.cross(affine[:3, 1], affine[:3, 2]))))] for affine in affines]
-    for values, code in ((hands, "RL406"), (planes, "RL407")):
-        usual = max(set(values), key=values.count)
-        if values.count(usual) < 0.9 * len(values) or usual == 0:
+    told = [f"{hand:+.0f}" if hand else "" for hand in hands]
+    for values, code in ((told, "RL406"), (planes, "RL407")):
+        usual = max(sorted(set(values)), key=values.count)
+        most = f"{values.count(usual)} of {len(values)}"
+        if values.count(usual) < MOSTLY * len(values) or not usual:
             continue
         for (case, _), value in zip(real, values, strict=True):
-            if value not in (usual, 0):
-                other = (
-                    f"the coordinates turn the other way round than in {values.count(usual)} of {len(values)} images"
-                )
-                message = other if code == "RL406" else f"{value}; {values.count(usual)} of {len(values)} are {usual}"
+            if value not in (usual, ""):
+                other = f"the coordinates turn the other way round than in {most} images"
+                message = other if code == "RL406" else f"{value}; {most} are {usual}"
                 yield found(code, at(case, sequence), message, [case.case.case_id])

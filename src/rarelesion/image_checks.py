@@ -9,7 +9,7 @@ import numpy as np
 from rarelesion.case_facts import CaseFacts, ImageFacts, Mark
 from rarelesion.errors import Problem
 from rarelesion.findings import found
-from rarelesion.types import Finding, Roi
+from rarelesion.types import CLASSES, Finding, Roi
 
 SMALLEST_LESION_PX = 8
 LARGEST_SHARE = 0.85
@@ -23,6 +23,8 @@ MOST_CLIPPED, CLIPPED_OTHERS = 0.02, 4.0
 MOST_FLAT = 0.97
 BLOCKY, BLOCKY_OTHERS = 1.35, 8.0
 """Steps at the borders of blocks, and by how many spreads more than usual."""
+MOST_TEXTS = 10
+"""Images with burnt-in text that are named one by one."""
 FEW = 0.2
 """What fewer of a sequence's images have is unusual."""
 FEWEST = 5
@@ -77,10 +79,9 @@ def as_finding(problem: Problem, facts: CaseFacts) -> Finding:
     """Why a case cannot be cut; a box with rows and columns exchanged has a code of its own."""
     case_id = facts.case.case_id
     for sequence, roi in facts.case.rois.items():
-        exchanged = isinstance(roi, Roi) and problem.where == at(facts, sequence) and "outside" in problem.what
-        if exchanged and _fits_exchanged(roi, facts.images.get(sequence)):
-            assert isinstance(roi, Roi)
-            assert roi.box is not None
+        if not isinstance(roi, Roi) or problem.where != at(facts, sequence) or "outside" not in problem.what:
+            continue
+        if roi.box is not None and _fits_exchanged(roi, facts.images.get(sequence)):
             row0, col0, row1, col1 = roi.box
             message = f"the box {row0} {col0} {row1} {col1} lies outside the image, {col0} {row0} {col1} {row1} inside"
             return found("RL109", problem.where, message, [case_id])
@@ -113,6 +114,23 @@ def check_greys(sequence: str, cases: Sequence[CaseFacts]) -> Iterator[Finding]:
         for case, message in zip(facts, messages, strict=True):
             if message:
                 yield found(code, at(case, sequence), message, [case.case.case_id])
+
+
+def check_text(sequence: str, cases: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """Findings about text burnt into the images of one sequence: each, or where there are many, all in one."""
+    marked = [case for case in cases if sequence in case.images and case.images[sequence].text]
+    names = [case.case.case_id for case in marked]
+    if len(marked) > MOST_TEXTS:
+        counts = []
+        for label, name in enumerate(CLASSES[:2]):
+            of_class = [case for case in cases if sequence in case.images and case.case.label == label]
+            counts.append(f"{sum(case.images[sequence].text > 0 for case in of_class)} of {len(of_class)} {name}")
+        yield found("RL114", sequence, f"in {len(marked)} images ({', '.join(counts)})", names)
+        return
+    for case in marked:
+        places = case.images[sequence].text
+        message = f"letters or marks in {places} place{'s' * (places > 1)} of the slice"
+        yield found("RL114", at(case, sequence), message, [case.case.case_id])
 
 
 Messages = tuple[str, list[str]]

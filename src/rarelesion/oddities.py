@@ -50,7 +50,7 @@ def looks(pictures: Floats) -> Array:
     rough = np.stack([_edges(picture).mean() for picture in pictures])[:, None]
     spread = np.stack([pictures.mean(axis=(1, 2)), pictures.std(axis=(1, 2))], axis=1)
     coarse = np.stack([shrink(picture, 8).ravel() for picture in pictures])
-    return np.concatenate([greys, rough, spread, coarse], axis=1)
+    return np.concatenate([greys, rough, spread, coarse], axis=1).astype(np.float64)
 
 
 def exchange(first: Floats, second: Floats) -> Array:
@@ -97,7 +97,7 @@ def _places(side: int, first: Floats, second: Floats) -> Array:
     grid = np.stack([np.zeros(side * side), rows.ravel(), columns.ravel()])
     points = first[:3, :3] @ grid + first[:3, 3:]
     index = np.linalg.solve(second[:3, :3], points - second[:3, 3:])
-    return index[1:].reshape(2, side, side)
+    return index[1:].reshape(2, side, side).astype(np.float64)
 
 
 def _edges(picture: Floats) -> Array:

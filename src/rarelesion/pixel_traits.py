@@ -13,6 +13,9 @@ BLOCK = 8
 """Pixels of a JPEG's blocks."""
 GRID = 4
 """The background's coarse picture has so many rows and columns."""
+MANY_GREYS = 256
+SMALLEST_INK_PX, SMALLEST_INK = 12, 0.04
+"""Pixels of one value that letters hold, and as a share of their box."""
 GREYS = (5, 25, 50, 75, 95)
 HIDDEN = 0.5
 """So much of a lesion's box is covered on each of its sides, before the background is looked at."""
@@ -52,6 +55,19 @@ def _blocks(plane: Floats) -> float:
     phases = np.array([np.median(steps[phase::BLOCK]) for phase in range(BLOCK)])
     usual = float(np.median(phases))
     return float(phases.max() / usual) if usual > 0 else 1.0
+
+
+def is_written(plane: Floats, box: tuple[int, int, int, int]) -> bool:
+    """Whether a box (row0, col0, row1, col1) that looks like writing can be some: ink has one grey, tissue many.
+
+    A machine writes in one value; noise and shading give tissue many. A picture of 256 greys cannot tell.
+    """
+    if np.unique(plane).size <= MANY_GREYS:
+        return True
+    part = plane[box[0] : box[2], box[1] : box[3]]
+    bright = part[part > (part.max() + part.min()) / 2]
+    counts = np.unique(bright, return_counts=True)[1]
+    return bool(counts.max(initial=0) >= max(SMALLEST_INK_PX, SMALLEST_INK * part.size))
 
 
 def background(plane: Floats, box: tuple[int, int, int, int]) -> NDArray[np.float64]:

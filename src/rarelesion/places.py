@@ -105,7 +105,8 @@ def _pieces(mask: NDArray[np.bool_], steps: Floats) -> tuple[int, float]:
     """How many pieces a mask has, and how far the farthest is from the largest, relative to the largest's length."""
     near = tuple(slice(int(places.min()), int(places.max()) + 1) for places in np.nonzero(mask))
     part = mask[near]
-    numbers, count = label(part, structure=np.ones((3, 3, 3)))
+    numbers = np.zeros(part.shape, dtype=np.int32)
+    count = int(np.asarray(label(part, structure=np.ones((3, 3, 3)), output=numbers)))
     if count < 2:
         return count, 0.0
     sizes = np.bincount(numbers.ravel())[1:]
