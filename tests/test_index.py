@@ -17,7 +17,7 @@ import pytest
 from pydicom.datadict import DicomDictionary
 from pydicom.sequence import Sequence
 
-from dicom_archive import CORONAL, SAGITTAL, item, slice_tags, uid, write_dicom, write_series
+from dicom_archive import CORONAL, SAGITTAL, SEG_CLASS, enhanced_tags, item, slice_tags, uid, write_dicom, write_series
 from rarelesion import index
 from rarelesion.contact_sheet import write_contact_sheet
 from rarelesion.errors import InputError
@@ -129,6 +129,28 @@ def test_stacks_of_one_series_have_names_of_their_own(tmp_path):
     rows = indexed(folder, tmp_path / "out").series()
     name = pseudonym(KEY, "series", uid("P1", "study", "series"))
     assert {(one.series, one.b_value, one.slices) for one in rows} == {(name, 0.0, 3), (f"{name}-2", 800.0, 3)}
+
+
+def test_frames_of_an_enhanced_object_are_gathered_too(tmp_path):
+    frames = [{"position": (0, 0, 3.0 * z), "te": 80, "b": b} for z in (2, 0, 1) for b in (0, 800)]
+    path = write_dicom(tmp_path / "archive" / "a", enhanced_tags(frames), np.zeros((6, 8, 8)))
+    found = indexed(tmp_path / "archive", tmp_path / "out")
+    assert [(one.b_value, one.slices, one.files, one.spacing_slice_mm) for one in found.series()] == [
+        (0.0, 3, 1, 3.0),
+        (800.0, 3, 1, 3.0),
+    ]
+    second = found.series()[1].series
+    assert sorted(found.files(second)) == [(path, 1), (path, 3), (path, 5)]
+    assert found.middle_frames()[second] == (path, 5)
+
+
+def test_a_segmentation_names_the_series_it_was_drawn_on(tmp_path):
+    write_series(tmp_path / "archive", 3)
+    referred = Sequence([item(SeriesInstanceUID=uid("P1", "study", "series"))])
+    tags = slice_tags(SOPClassUID=SEG_CLASS, Modality="SEG", ReferencedSeriesSequence=referred, series="seg")
+    write_dicom(tmp_path / "archive" / "seg", tags, np.zeros((3, 16, 16)))
+    rows = {one.role: one for one in indexed(tmp_path / "archive", tmp_path / "out").series()}
+    assert rows["mask"].refers_to == (rows["T1"].series,)
 
 
 def test_a_localiser_in_three_directions_is_no_t1(tmp_path):
