@@ -26,7 +26,7 @@ LAYERS = {
         "stack", "lesions", "contours",
         "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
         "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds", "outlined",
-        "burnt_in",
+        "burnt_in", "greyscale",
     },
     "networks": {
         "album", "maps", "twin", "distillation", "formula", "selfsupervised", "learning",

@@ -7,13 +7,14 @@ A patch squeezes every lesion into as many pixels; a region is the same place fo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from rarelesion.errors import InputError, Problem
+from rarelesion.greyscale import STEPS, landmarks_of, shape_of, to_steps
 from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.squares import (
     Square,
@@ -113,7 +114,18 @@ def cut_slices(
     The slice with the largest cross-section comes first, then its neighbours, the nearest first, at the same place
     and of the same side. Beyond the lesion's end, or that of a sequence, the slice before it is shown again.
     """
-    planes: dict[str, NDArray[np.float32]] = {}
+    return cut_with_greys(images, rois, channels, settings)[0]
+
+
+def cut_with_greys(
+    images: Mapping[str, Image], rois: Mapping[str, Roi], channels: Mapping[str, str], settings: ImageSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The patches as `cut_slices` gives them, and the landmarks of their greys, (slices, 3, k), their ends at 0 and 1.
+
+    With the scaling "nyul" the patches are in even steps of these landmarks; with others, and for a colour without a
+    sequence, the landmarks are even steps themselves.
+    """
+    planes: dict[str, list[_Plane]] = {}
     problems: list[Problem] = []
     for sequence in dict.fromkeys(channels.values()):
         try:
@@ -124,9 +136,11 @@ def cut_slices(
         # Sequences that share a ROI share its problems.
         raise InputError(dict.fromkeys(problems))
     patches = np.zeros((settings.slices, 3, settings.side_px, settings.side_px), dtype=np.float32)
+    greys = np.tile(STEPS, (settings.slices, 3, 1))
     for colour, sequence in channels.items():
-        patches[:, COLOURS.index(colour)] = planes[sequence]
-    return patches
+        for row, plane in enumerate(planes[sequence]):
+            patches[row, COLOURS.index(colour)], greys[row, COLOURS.index(colour)] = plane.pixels, plane.greys
+    return patches, greys
 
 
 def cut_region(
@@ -194,13 +208,21 @@ def _shown_lesion(sequence: str, image: Image, roi: Roi, square: Square, side_px
     return roi.mask[tuple(nearest)] & lies_inside(places, roi.mask.shape)
 
 
-def _cut(
-    sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi], settings: ImageSettings
-) -> NDArray[np.float32]:
-    """(slices, side_px, side_px) of one sequence, in 0..1."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Plane:
+    """One slice of one sequence, cut."""
+
+    pixels: NDArray[np.float32]
+    """(side_px, side_px), in 0..1."""
+    greys: Floats = field(default_factory=STEPS.copy)
+    """(k,) the landmarks of which the pixels are even steps; even steps where they are no such."""
+
+
+def _cut(sequence: str, images: Mapping[str, Image], rois: Mapping[str, Roi], settings: ImageSettings) -> list[_Plane]:
+    """Of one sequence, slice by slice."""
     donor = donor_of(sequence, images, rois)
     squares = square_of(donor, images[donor], rois[donor], settings.margin).neighbours(settings.slices)
-    planes: dict[int, NDArray[np.float32]] = {}
+    planes: dict[int, _Plane] = {}
     for away, square in squares.items():
         try:
             marked = _Marked(donor, images[donor], rois[donor])
@@ -209,7 +231,7 @@ def _cut(
             if away == 0:
                 raise
     order = sorted(range(-(settings.slices // 2), (settings.slices - 1) // 2 + 1), key=lambda away: (abs(away), away))
-    return np.stack([planes[min(planes, key=lambda there: abs(there - away))] for away in order])
+    return [planes[min(planes, key=lambda there: abs(there - away))] for away in order]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -221,9 +243,7 @@ class _Marked:
     roi: Roi
 
 
-def _cut_slice(
-    sequence: str, image: Image, square: Square, marked: _Marked, settings: ImageSettings
-) -> NDArray[np.float32]:
+def _cut_slice(sequence: str, image: Image, square: Square, marked: _Marked, settings: ImageSettings) -> _Plane:
     values, inside, places, to_index = _sampled(image, square, settings.side_px)
     outside = 1 - inside[square.shows_lesion(settings.side_px)].mean()
     if outside > LARGEST_SHARE_OUTSIDE:
@@ -232,9 +252,13 @@ def _cut_slice(
         raise InputError(Problem(sequence, "the lesion lies outside the image", found, remedy=remedy))
     if settings.scaling == "surroundings":
         around = _surroundings(sequence, image, square, marked, settings.side_px)
-        return _stretch_about(sequence, values, around, settings.percentiles, inside)
+        return _Plane(_stretch_about(sequence, values, around, settings.percentiles, inside))
     reference = values[inside] if settings.scaling == "patch" else _lesion_slice(image.pixels, places, square, to_index)
-    return _stretch(sequence, values, reference, settings.percentiles, inside)
+    if settings.scaling == "nyul":
+        _range(sequence, values, reference, settings.percentiles)
+        landmarks = landmarks_of(reference.ravel(), settings.percentiles)
+        return _Plane(_clipped(sequence, to_steps(values, landmarks), (0.0, 1.0), inside), shape_of(landmarks))
+    return _Plane(_stretch(sequence, values, reference, settings.percentiles, inside))
 
 
 def _surroundings(sequence: str, image: Image, square: Square, marked: _Marked, side_px: int) -> NDArray[np.floating]:

@@ -140,7 +140,7 @@ def train_cvae(
 
 
 def score_cvae(
-    trained: TrainedCvae, pixels: NDArray[np.float32], batch_size: int = 32
+    trained: TrainedCvae, pixels: PixelRows, batch_size: int = 32
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Place each patch among the benign, and say how unlike them it is.
 

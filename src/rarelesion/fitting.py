@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from rarelesion import cvae, store, training, weights
 from rarelesion.backbones import BACKBONES, set_style
 from rarelesion.checkpoint import Checkpoint
+from rarelesion.errors import InputError, Problem
+from rarelesion.greyscale import standard_scale
 from rarelesion.jobs import NetworkJob
 from rarelesion.layers import Backbone
 from rarelesion.settings import Settings
-from rarelesion.starts import mended_by_removing
-from rarelesion.types import Embeddings, Epoch, Patches, PatchRows
+from rarelesion.starts import made_anew, mended_by_removing
+from rarelesion.types import Embeddings, Epoch, Floats, Patches, PatchRows
 
 OnEpoch = Callable[[Epoch], None]
+GREYS = "-greys.json"
+"""How the file ends, beside a network's embeddings, that holds the standard scale of greys where one was learned."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,7 +51,11 @@ def fit_job(folder: Path, job: NetworkJob, material: Material, on_epoch: OnEpoch
     part_of = {case_id: part for part in ("train", "tune", "test") for case_id in getattr(job.split, part)}
     rows = [row for row, case_id in enumerate(material.patches.case_ids) if case_id in part_of]
     case_ids = [material.patches.case_ids[row] for row in rows]
-    found = _read_before(folder, job, case_ids)
+    # Greys that are scaled in each split are others in another split.
+    found = _read_before(folder, job, case_ids) if material.patches.greys is None else None
+    scale = _scale(material.patches, job.split.train)
+    if scale is not None:
+        store.write_json(embeddings_path.with_name(f"{job.id}{GREYS}"), scale.tolist())
     if found is None:
         fit = _fit_cvae if job.backbone == "cvae" else _fit_classifier
         vectors, logits = fit(job.weights_path(folder), job, material, on_epoch)
@@ -91,8 +99,8 @@ def _fit_classifier(
         checkpoint = Checkpoint(path.with_name("checkpoint.safetensors"))
         network = training.train_network(
             material.starts[job.backbone],
-            *_part(material, job.split.train),
-            *_part(material, job.split.tune),
+            *_part(material, job.split.train, job.split.train),
+            *_part(material, job.split.tune, job.split.train),
             textures=material.textures if job.texture else None,
             settings=settings.training,
             alpha=settings.training.alpha if job.l2 else None,
@@ -104,7 +112,8 @@ def _fit_classifier(
         alpha = repr(settings.training.alpha) if job.l2 else ""
         weights.save_state(path, network.state(), {"alpha": alpha, "style": network.backbone.style})
         checkpoint.remove()
-    return of_cases(material.patches, *training.embed(network, material.patches.pixels, settings.training))
+    pixels = _all(material.patches, _scale(material.patches, job.split.train))
+    return of_cases(material.patches, *training.embed(network, pixels, settings.training))
 
 
 def restore_classifier(path: Path, backbone: str) -> training.TrainedNetwork:
@@ -130,8 +139,8 @@ def _fit_cvae(
     else:
         checkpoint = Checkpoint(path.with_name("checkpoint.safetensors"))
         model = cvae.train_cvae(
-            *_part(material, job.split.train),
-            *_part(material, job.split.tune),
+            *_part(material, job.split.train, job.split.train),
+            *_part(material, job.split.tune, job.split.train),
             settings=material.settings.cvae,
             seed=job_seed(material.settings.seed, job),
             watch=checkpoint.watch(on_epoch),
@@ -139,7 +148,7 @@ def _fit_cvae(
         store.write_history(path.with_name("history.csv"), model.history)
         weights.save_state(path, model.state(), {})
         checkpoint.remove()
-    latents, scores = cvae.score_cvae(model, material.patches.pixels)
+    latents, scores = cvae.score_cvae(model, _all(material.patches, _scale(material.patches, job.split.train)))
     return of_cases(material.patches, latents, scores.astype(np.float32)[:, None])
 
 
@@ -153,8 +162,34 @@ def of_cases(
     return vectors.reshape(shape).mean(axis=1), logits.reshape(shape).mean(axis=1)
 
 
-def _part(material: Material, case_ids: Sequence[str]) -> tuple[PatchRows, NDArray[np.int64]]:
+def _part(material: Material, case_ids: Sequence[str], train: Sequence[str]) -> tuple[PatchRows, NDArray[np.int64]]:
+    """Patches and labels of cases, on the scale of greys of the training cases."""
     row_of = {case_id: row for row, case_id in enumerate(material.patches.case_ids)}
     labels = np.array([material.label_of[case_id] for case_id in case_ids], dtype=np.int64)
     rows = np.array([row_of[case_id] for case_id in case_ids], dtype=np.int64)
-    return PatchRows(material.patches.pixels, material.patches.rows(rows)), np.repeat(labels, material.patches.slices)
+    patches = material.patches
+    fetched = PatchRows(patches.pixels, patches.rows(rows), _scale(patches, train))
+    return fetched, np.repeat(labels, patches.slices)
+
+
+def _scale(patches: Patches, train: Sequence[str]) -> NDArray[np.float64] | None:
+    """The standard scale of greys that training cases have; None where none is to be learned."""
+    if patches.greys is None:
+        return None
+    row_of = {case_id: row for row, case_id in enumerate(patches.case_ids)}
+    rows = patches.rows(np.array([row_of[case_id] for case_id in train], dtype=np.int64))
+    return standard_scale(patches.greys[rows])
+
+
+def _all(patches: Patches, scale: Floats | None) -> PatchRows:
+    return PatchRows(patches.pixels, np.arange(len(patches.pixels)), scale)
+
+
+def on_the_scale_of(folder: Path, job: NetworkJob, patches: Patches) -> PatchRows:
+    """New patches on the scale of greys that a network of a run learned; InputError where that is missing."""
+    path = folder / "embeddings" / f"{job.id}{GREYS}"
+    if patches.greys is None:
+        return _all(patches, None)
+    if not path.exists():
+        raise InputError(Problem(str(path), "is missing", remedy=made_anew(job.weights_path(folder))))
+    return _all(patches, np.array(store.read_json(path), dtype=np.float64))

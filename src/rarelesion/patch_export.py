@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from rarelesion import store
 from rarelesion.conversion import check_empty
+from rarelesion.errors import InputError, Problem
 from rarelesion.patches import load_patches
 from rarelesion.settings import ImageSettings
 from rarelesion.types import CLASSES, Cohort
@@ -25,9 +26,13 @@ def export_patches(
     malignant; `case_ids`. Where the cohort has a column `split` each of them is there for each part, as `train_images`,
     `val_images` (our tune) and `test_images`. `manifest.csv` has a row for each patch: its PNG, its part and row in the
     archive, and its case. 8 bit is coarser than what the networks here see. Raises InputError where a case has no
-    patch, or the folder is not empty.
+    patch, the scaling is one that splits learn, or the folder is not empty.
     """
     check_empty(out)
+    if settings.scaling == "nyul":
+        remedy = "Export them with another scaling."
+        what = "this scale of greys is learned from the training cases of each split, which an export does not have"
+        raise InputError(Problem("images.scaling", what, "nyul", remedy=remedy))
     patches = load_patches(cohort, settings, on_case)
     pictures = np.rint(np.clip(patches.pixels, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     # A case has as many patches as slices were asked for, one after the other.

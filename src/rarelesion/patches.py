@@ -1,6 +1,6 @@
 """From a cohort to the network's input: every case's images read and its lesion cut out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarelesion import store
-from rarelesion.crop import cut_slices, resolve_channels
+from rarelesion.crop import cut_with_greys, resolve_channels
 from rarelesion.errors import InputError, Problem
 from rarelesion.images import load_roi, read_image
 from rarelesion.settings import ImageSettings
-from rarelesion.types import Case, Cohort, Image, Patches, Roi
+from rarelesion.types import Case, Cohort, Floats, Image, Patches, Roi
 
 OnCase = Callable[[int, int], None]
 """Told how many cases are done, of how many."""
@@ -25,9 +25,11 @@ def load_patches(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None
     cases, each naming its case and sequence, after every case has been tried.
     """
     pixels = np.empty(_shape(cohort, settings), dtype=np.float32)
-    for row, patch in enumerate(_cut_cases(cohort, settings, on_case)):
+    greys: list[Floats] = []
+    for row, (patch, landmarks) in enumerate(_cut_cases(cohort, settings, on_case)):
         pixels[row] = patch
-    return Patches(pixels, _case_ids(cohort), slices=settings.slices)
+        greys.append(landmarks)
+    return Patches(pixels, _case_ids(cohort), slices=settings.slices, greys=_learnable(greys, settings))
 
 
 def write_patches(path: Path, cohort: Cohort, settings: ImageSettings, on_case: OnCase | None = None) -> Patches:
@@ -36,9 +38,16 @@ def write_patches(path: Path, cohort: Cohort, settings: ImageSettings, on_case: 
     The file is the caller's to remove. Raises InputError also where the disk has too little room.
     """
     store.start_array(path, _shape(cohort, settings))
-    for patch in _cut_cases(cohort, settings, on_case):
+    greys: list[Floats] = []
+    for patch, landmarks in _cut_cases(cohort, settings, on_case):
         store.append_row(path, patch)
-    return Patches(store.map_array(path), _case_ids(cohort), path, settings.slices)
+        greys.append(landmarks)
+    return Patches(store.map_array(path), _case_ids(cohort), path, settings.slices, _learnable(greys, settings))
+
+
+def _learnable(greys: Sequence[Floats], settings: ImageSettings) -> Floats | None:
+    """The landmarks of all patches where a standard scale of greys is to be learned from them."""
+    return np.stack(greys) if settings.scaling == "nyul" else None
 
 
 def without_pixels(patches: Patches) -> Patches:
@@ -59,13 +68,18 @@ def _case_ids(cohort: Cohort) -> tuple[str, ...]:
     return tuple(case.case_id for case in cohort.cases)
 
 
-def _cut_cases(cohort: Cohort, settings: ImageSettings, on_case: OnCase | None) -> Iterator[NDArray[np.float32]]:
-    """The patches of the usable cases, slice by slice; at the end InputError with the problems of the others."""
+def _cut_cases(
+    cohort: Cohort, settings: ImageSettings, on_case: OnCase | None
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """The patches of the usable cases, slice by slice, with the landmarks of their greys.
+
+    At the end InputError with the problems of the others.
+    """
     channels = resolve_channels(cohort.sequences, settings.channels)
     problems: list[Problem] = []
     for done, case in enumerate(cohort.cases, start=1):
         try:
-            yield from cut_case(case, channels, settings)
+            yield from zip(*_cut_case(case, channels, settings), strict=True)
         except InputError as error:
             problems += error.problems
         if on_case is not None:
@@ -79,6 +93,13 @@ def cut_case(case: Case, channels: dict[str, str], settings: ImageSettings) -> N
 
     Raises InputError with all problems of the case, each naming it.
     """
+    return _cut_case(case, channels, settings)[0]
+
+
+def _cut_case(
+    case: Case, channels: dict[str, str], settings: ImageSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The patches of one case and the landmarks of their greys, as `cut_with_greys` gives them."""
     problems: list[Problem] = []
     shown = set(channels.values())
     # A ROI on a sequence that is not shown leads to those that have none.
@@ -94,7 +115,7 @@ def cut_case(case: Case, channels: dict[str, str], settings: ImageSettings) -> N
             problems += error.problems
     if not problems:
         try:
-            return cut_slices(images, rois, channels, settings)
+            return cut_with_greys(images, rois, channels, settings)
         except InputError as error:
             problems += error.problems
     raise InputError(replace(problem, where=f"case {case.case_id}, {problem.where}") for problem in problems)

@@ -22,7 +22,7 @@ from rarelesion.contrasts import SCORERS
 from rarelesion.ensembles import Joined, first_width, fit_scales, join, part
 from rarelesion.errors import InputError, Problem
 from rarelesion.features import beside_new, read_beside
-from rarelesion.fitting import of_cases, restore_classifier, restore_cvae
+from rarelesion.fitting import of_cases, on_the_scale_of, restore_classifier, restore_cvae
 from rarelesion.fusion import Beside
 from rarelesion.jobs import NetworkJob, network_jobs
 from rarelesion.patches import load_patches
@@ -239,11 +239,10 @@ def _embed(
     path = job.weights_path(folder)
     if not path.exists():
         raise InputError(Problem(str(path), "is missing", remedy=made_anew(path)))
+    pixels = on_the_scale_of(folder, job, patches)
     if job.backbone != "cvae":
-        return of_cases(
-            patches, *training.embed(restore_classifier(path, job.backbone), patches.pixels, settings.training)
-        )
-    vectors, scores = cvae.score_cvae(restore_cvae(path), patches.pixels)
+        return of_cases(patches, *training.embed(restore_classifier(path, job.backbone), pixels, settings.training))
+    vectors, scores = cvae.score_cvae(restore_cvae(path), pixels)
     return of_cases(patches, vectors, scores.astype(np.float32)[:, None])
 
 

@@ -30,7 +30,7 @@ class ImageSettings:
     slices: int = 1  # slices a case: the largest cross-section, then its neighbours; scores are means over them
     margin: float = 0.15  # added on every side of the lesion, as a share of its longer side (paper: by eye)
     channels: dict[str, str] = field(default_factory=dict)  # red/green/blue -> sequence; empty: T1 blue, T2 green
-    scaling: Literal["slice", "patch", "surroundings"] = "slice"  # where percentiles are taken; surroundings: of what is around the lesion
+    scaling: Literal["slice", "patch", "surroundings", "nyul"] = "slice"  # see docs/concepts/greys.md
     percentiles: tuple[float, float] = (1.0, 99.0)  # greys at and beyond these become black and white
 
 

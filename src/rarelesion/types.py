@@ -114,6 +114,9 @@ class Patches:
     """The array file the pixels are mapped from: whoever takes them whole takes the memory they were kept out of."""
     slices: int = 1
     """Of each case."""
+    greys: Floats | None = None
+    """(n x slices, 3, k) the landmarks of each patch's greys, the ends at 0 and 1, where the pixels are in even steps
+    of them and each split learns a standard scale; None where the pixels are as they are to be."""
 
     def __post_init__(self) -> None:
         _freeze_arrays(self)
@@ -136,6 +139,8 @@ class PatchRows:
     """(n, 3, side, side), in memory or mapped from a file."""
     rows: Ints
     """(m,) which of them."""
+    scale: Floats | None = None
+    """(3, k) the grey of each colour to which each of k even steps is brought; None leaves the pixels as they are."""
 
     def __post_init__(self) -> None:
         _freeze_arrays(self)
@@ -145,7 +150,12 @@ class PatchRows:
 
     def __getitem__(self, wanted: Ints | NDArray[np.bool_] | slice) -> NDArray[np.float32]:
         """(k, 3, side, side), the patches at these of the m places: a copy in memory, to be written at will."""
-        return np.asarray(self.pixels[self.rows[wanted]])
+        fetched = np.asarray(self.pixels[self.rows[wanted]])
+        if self.scale is None:
+            return fetched
+        steps = np.linspace(0, 1, self.scale.shape[1])
+        brought = [np.interp(fetched[:, colour], steps, self.scale[colour]) for colour in range(len(self.scale))]
+        return np.stack(brought, axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
