@@ -105,6 +105,7 @@ CASES = [
     ("MIP", "other", facts("MIP T1 KM", GR, 4, 2)),
     ("Dixon fat", "other", facts("t1_vibe_dixon_tra_F", GR, 6.7, 2.4, types=("FAT",))),
     ("mosaic", "other", facts("ep2d_diff", EP, 5000, 80, b_value=800.0, types=("ORIGINAL", "MOSAIC"))),
+    ("Dixon fat of a T2", "other", facts("t2_tse_dixon_cor_F", SE, 4000, 90, types=("ORIGINAL", "FAT"))),
     ("perfusion", "other", facts("ep2d_perf", EP, 1500, 30)),
     ("eADC", "other", facts("eADC", EP, 5000, 80, types=DERIVED)),
     ("CT", "other", facts("Neck 2.0", (), modality="CT")),

@@ -73,6 +73,8 @@ def _no_acquisition(facts: Facts) -> _Guess | None:
     """Images that are none of the roles, whatever their echo times."""
     if facts.colour:
         return _Guess(OTHER, SURE, "colour images")
+    if {"FAT", "F"} & set(facts.types) or {"fat", "dixon"} <= set(facts.words):
+        return _Guess(OTHER, LIKELY, "the fat image of a Dixon acquisition")
     for types, name in NOT_BY_TYPE:
         if types & set(facts.types) and not _is_adc(facts):
             return _Guess(OTHER, SURE, f"{name}, by the image type")
@@ -201,8 +203,6 @@ def _is_gradient(facts: Facts) -> bool:
 
 def _by_gradient_echo(facts: Facts) -> _Guess:
     te, tr, flip = facts.te_ms or 0.0, facts.tr_ms or 0.0, facts.flip_degrees
-    if {"FAT", "F"} & set(facts.types) or ("fat" in facts.words and "dixon" in facts.words):
-        return _Guess(OTHER, LIKELY, "the fat image of a Dixon acquisition")
     if te >= STAR_TE_MS:
         return _Guess(OTHER, 0.8, f"gradient echo with long TE {te:.0f} ms: T2*")
     balanced = "balanced" in facts.words or ("SS" in facts.variant and "SP" not in facts.variant and (flip or 0) >= 25)

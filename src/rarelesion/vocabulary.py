@@ -49,7 +49,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "adc": ("[de]?adc\\w*", "apparent diffusion\\w*"),
     "trace": ("tracew?", "isotropic"),
     "exponential": ("eadc", "exp(?:onential)? adc"),
-    "fa": ("fa", "fractional aniso\\w*", "colfa"),
+    "fa": ("fractional aniso\\w*", "colfa", "(?:dti|diff|tensor) fa", "fa (?:map|tensor)"),
     # how it was acquired
     "tse": ("\\w*tse\\w*", "turbo spin\\w*"),
     "fse": ("\\w*fse", "fse\\w*", "frfse\\w*", "fast spin\\w*", "propeller", "blade", "multivane", "jet"),
@@ -66,8 +66,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     # Dixon parts
     "water": ("water(?! ex\\w*)", "w", "wasser", "eau", "agua", "水"),
     "fat": ("fat only", "fat image", "f", "fett(?! ?(?:ges|sat|un))", "fat$"),
-    "inphase": ("in ?phase", "in", "ip", "inp"),
-    "outphase": ("out (?:of )?phase", "opp(?:osed)?", "op", "out", "oop", "opp ?phase", "opposed phase"),
+    "inphase": ("in ?phase", "in$", "inp"),
+    "outphase": ("out (?:of )?phase", "opp(?:osed)?", "oop", "opp ?phase", "opposed phase"),
     # fat
     "fs": (
         *("fs", "fat ?sat\\w*", "fett ?ges\\w*", "fett ?sat\\w*", "fettunterdr\\w*", "fsat", "spir", "spair", "chess"),
@@ -93,8 +93,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     ),
     # contrast
     "post": (
-        *(f"post ?{_AGENT}", "post", "nach", f"nach{_AGENT}", "apres", "despues", "pos ?contraste", "poscontraste"),
-        *("delayed", "postcon\\w*", "dopo", "造影後", "遅延"),
+        *(f"(?:post|nach|apres|despues(?: de)?|dopo|tras|mit|avec|con|with) ?{_AGENT}", "post(?! ?op)", "delayed"),
+        *("postcon\\w*", "poscontraste", "pos ?contraste", "造影後", "遅延"),
     ),
     "contrast": (
         *(
@@ -128,8 +128,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     "pre": (
-        *("minusagent", f"pre ?{_AGENT}", "pre", "nativ", "native?", "plain", "unenhanced", "nonenhanced", "nonce"),
-        *("precon\\w*", "non ?con\\w*", "vor"),
+        *("minusagent", f"pre ?{_AGENT}", "pre(?! ?op)", "nativ", "native?", "plain", "unenhanced", "nonenhanced"),
+        *("nonce", "precon\\w*", "non ?con\\w*"),
     ),
     "dynamic": ("dyn\\w*", "dce\\w*", "twist\\w*", "arterial\\w*", "perf\\w*", "disco", "ダイナミック"),
     # direction
