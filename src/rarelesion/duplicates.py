@@ -191,7 +191,7 @@ def _strengths(fine: Floats) -> Floats:
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
 
 
-def _nearest(own: Array, other: Array, owner: NDArray[np.int64], limit: float) -> set[tuple[int, int]]:
+def _nearest(own: Floats, other: Floats, owner: NDArray[np.int64], limit: float) -> set[tuple[int, int]]:
     """For each picture its nearest of another owner by inner product, and all whose product is at least `limit`."""
     pairs: set[tuple[int, int]] = set()
     for start in range(0, len(own), 512):

@@ -129,7 +129,7 @@ KINDS: dict[str, Kind] = {
     "RL114": Kind(
         "text burnt into the picture",
         "warning",
-        "Letters or marks seem to be part of the pixels. They may name the patient; and calipers drawn where malignancy "
+        "Letters or marks seem to be part of the pixels. They may name the patient; and calipers drawn where cancer "
         "was suspected are learnt sooner than a lesion.",
         "Blank the regions or take the image without overlay; look whether they occur in one class more often.",
     ),
@@ -240,7 +240,7 @@ KINDS: dict[str, Kind] = {
     "RL407": Kind(
         "acquired in another plane than the others",
         "warning",
-        "Nearly all images of the sequence were acquired in one plane (axial, coronal or sagittal), this one in another.",
+        "Nearly all images of the sequence were acquired in one plane (axial, coronal, sagittal), this one in another.",
         "Take the series in the usual plane, where there is one.",
     ),
     "RL501": Kind(
@@ -347,8 +347,7 @@ KINDS: dict[str, Kind] = {
     "RL708": Kind(
         "missing values",
         "note",
-        "Some cells of a column are empty. An empty cell counts as the middle of the others, and that it's empty may "
-        "itself tell the class.",
+        "Some cells are empty. They count as the middle of the others, and that they are empty may tell the class.",
         "Fill them in where the value is known.",
     ),
     "RL709": Kind(

@@ -12,10 +12,12 @@ from rarelesion.duplicates import near_pairs
 from rarelesion.findings import found
 from rarelesion.image_checks import at
 from rarelesion.oddities import contrary, exchange, fit, looks, outliers, turned
+from rarelesion.table_checks import listed
 from rarelesion.types import Finding, Floats
 
 Image = tuple[CaseFacts, str]
 """A case and one of its sequences."""
+MOST_NAMED = 12
 SAME_IN_CASE = 0.98
 """Correlation of two sequences' pictures from which they are one."""
 
@@ -86,13 +88,21 @@ def _near(cases: Sequence[CaseFacts], same: Pairs) -> Iterator[Finding]:
             key = (one[0].case.case_id, other[0].case.case_id)
             if key not in found_so_far or found_so_far[key][0] < pair.agreement:
                 found_so_far[key] = (pair.agreement, pair.mirrored, one[:2], other[:2])
-    for key, (agreement, mirrored, (one, first), (other, second)) in found_so_far.items():
-        if key in same or key[::-1] in same:
-            continue
-        message = f"agrees with {second} of case {key[1]} in fine detail (correlation {agreement:.2f}"
-        message += ", mirrored), and the patients are different" if mirrored else "), and the patients are different"
-        message += ", even the classes" if one.case.label != other.case.label else ""
-        yield found("RL301", at(one, first), message, key)
+    new = {key: one for key, one in found_so_far.items() if key not in same and key[::-1] not in same}
+    for names in _joined(set(new)):
+        pairs = [one for key, one in new.items() if key[0] in names]
+        yield _agreeing(names, max(pairs, key=lambda one: one[0]))
+
+
+def _agreeing(names: Sequence[str], best: tuple[float, bool, Image, Image]) -> Finding:
+    """What is said of cases that hang together by pictures that agree; `best` is the pair that agrees most."""
+    agreement, mirrored, (one, first), (other, second) = best
+    message = f"agrees with {second} of case {other.case.case_id} in fine detail (correlation {agreement:.2f}"
+    message += ", mirrored), and the patients are different" if mirrored else "), and the patients are different"
+    message += ", even the classes" if one.case.label != other.case.label else ""
+    if len(names) > 2:
+        message += f"; {len(names)} cases hang together like this: {listed(names, MOST_NAMED)}"
+    return found("RL301", at(one, first), message, names)
 
 
 def _alike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

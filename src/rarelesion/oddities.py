@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 FEWEST = 8
 """With fewer cases nobody knows what is usual."""
 MOST_CONTRARY = 0.1
-"""If more cases contradict the others, there is nothing usual."""
+"""If more than this share of the cases, and more than one, contradict the others, there is nothing usual."""
 CLEAR = 0.2
 """The usual sign is clear where nearly all values of that sign keep so far from 0, as a share of the median."""
 OPPOSED = 0.35
@@ -39,7 +39,7 @@ def contrary(values: Floats) -> NDArray[np.bool_]:
     signed = np.nan_to_num(values / usual, nan=1.0)
     with_all = signed[signed > 0]
     clear = float(np.quantile(with_all, 0.05))
-    if (signed <= 0).mean() > MOST_CONTRARY or clear < CLEAR:
+    if (signed <= 0).sum() > max(1, MOST_CONTRARY * signed.size) or clear < CLEAR:
         return nothing
     return signed < -OPPOSED
 
