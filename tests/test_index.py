@@ -410,3 +410,11 @@ def test_the_index_holds_no_time_of_the_file_system(planted, tmp_path):
     content = (tmp_path / "out" / "index.sqlite").read_bytes()
     number = 1_234_567_890_123_456_789
     assert all(form not in content for form in (str(number).encode(), number.to_bytes(8, "big"), b"1234567890"))
+
+
+def test_file_names_in_no_encoding_are_no_obstacle(tmp_path):
+    path = write_dicom(tmp_path / "archive" / "a", slice_tags())
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/M\xfcller.dcm"))
+    found = indexed(tmp_path / "archive", tmp_path / "out", workers=2)
+    ((again, number),) = found.files(found.series()[0].series)
+    assert (again.is_file(), number) == (True, 0)
