@@ -24,9 +24,12 @@ HEIGHTS_PX = (5, 90)  # of a letter
 LOWEST = 0.35  # mean height of a glyph over its ground, as a share of the range: below it none is looked at
 SMALLEST_PX = 5  # pixels of a glyph
 BAR_PX = 16  # least length of a line or scale bar
+DARK = 0.1  # what is darker is background, as a share of the range
 SAME_GREY = 0.05  # as a share of a glyph's contrast
 SAME_LEVEL = 0.1  # of two letters of a row, as a share of the picture's range of greys
+BEYOND_ROW = 0.4  # how far accents and tails reach from a row, as a share of its height
 ROW = 3  # letters that make a row of writing
+EVEN = 0.2  # mean share of a row's letters that is of one grey: the grain of tissue leaves less
 MARGIN_PX = 2
 
 
@@ -39,6 +42,8 @@ class _Glyph:
     """Its grey, in shares of the picture's range."""
     contrast: float
     """Of its strokes with what lies under them, in the same shares."""
+    around: float
+    """The mean grey two pixels away from it."""
     flat: float
     """Share of its pixels that are of its grey."""
     sharp: float
@@ -153,6 +158,7 @@ def _measured(
         box=(rows.start, columns.start, rows.stop, columns.stop),
         level=level,
         contrast=contrast,
+        around=around,
         flat=float(np.mean(np.abs(values[here] - level) < SAME_GREY * contrast)),
         sharp=(level - near) / max(level - around, 1e-3),
         fill=float(strokes.mean()),
@@ -176,7 +182,9 @@ def _is_mark(glyph: _Glyph) -> bool:
     """Whether it is a sign even if it stands alone: of one grey, high over its ground, cut out sharply."""
     if max(glyph.height, glyph.width) >= BAR_PX and min(glyph.height, glyph.width) <= 4:
         return glyph.flat > 0.8 and glyph.sharp > 0.9 and glyph.fill > 0.8 and glyph.contrast > 0.5
-    alone = glyph.height >= 6 and glyph.flat > 0.6 and glyph.sharp > 0.93 and glyph.contrast > 0.6
+    # Thin letters are soft at their edges, which counts less where nothing but background lies around.
+    flat = glyph.flat > (0.2 if glyph.around < DARK else 0.6)
+    alone = glyph.height >= 6 and flat and glyph.sharp > 0.93 and glyph.contrast > 0.6
     return alone or _is_cross(glyph)
 
 
@@ -194,7 +202,7 @@ def _is_letter(glyph: _Glyph) -> bool:
 
 def _may_belong(glyph: _Glyph) -> bool:
     """Whether it can be part of writing that something else gave away: a soft letter, two that touch, a dot."""
-    return glyph.sharp > 0.7 and glyph.contrast > LOWEST
+    return glyph.sharp > 0.8 and glyph.contrast > LOWEST
 
 
 def _writings(glyphs: Sequence[_Glyph]) -> list[Box]:
@@ -213,7 +221,14 @@ def _writings(glyphs: Sequence[_Glyph]) -> list[Box]:
     aligned &= (np.minimum.outer(height, height) >= 0.7 * taller - 1) & np.logical_and.outer(letter, letter)
     sure = np.array([_is_mark(piece) for piece in pieces]) | (_signs(pieces, aligned) >= ROW)
     writing = _linked(near & (shared >= 0.4 * np.minimum.outer(height, height)))
-    groups = [np.flatnonzero(writing == number) for number in np.unique(writing[sure])]
+    groups = []
+    for number in np.unique(writing[sure]):
+        group = np.flatnonzero(writing == number)
+        known = group[sure[group]]
+        # Tissue that touches a row may reach far from it: only what stands in the row belongs to it.
+        reach = BEYOND_ROW * height[known].max()
+        low, high = row0[known].min() - reach, row1[known].max() + reach
+        groups.append(group[(row0[group] >= low) & (row1[group] <= high)])
     return [
         (int(row0[group].min()), int(col0[group].min()), int(row1[group].max()), int(col1[group].max()))
         for group in groups
@@ -221,11 +236,16 @@ def _writings(glyphs: Sequence[_Glyph]) -> list[Box]:
 
 
 def _signs(pieces: Sequence[_Glyph], aligned: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n,) how many letters the row of each piece has, 0 where it is the only one; a wide piece counts as two."""
+    """(n,) how many letters the row of each piece has; a wide piece counts as two.
+
+    0 where it is the only one, and where the row is no more of one grey than tissue is.
+    """
     row = _linked(aligned)
     letters = np.array([np.clip(round(piece.width / (0.9 * piece.height)), 1, 2) for piece in pieces])
     signs = np.asarray(np.bincount(row, letters), dtype=np.float64)
-    return np.where(np.bincount(row)[row] > 1, signs[row], 0)
+    pieces_a_row = np.bincount(row)
+    even = np.bincount(row, [piece.flat for piece in pieces]) >= EVEN * pieces_a_row
+    return np.where(((pieces_a_row > 1) & even)[row], signs[row], 0)
 
 
 def _linked(pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
