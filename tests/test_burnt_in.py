@@ -50,17 +50,25 @@ def share_found(shape, boxes, true):
     return hidden[true[0] : true[2], true[1] : true[3]].mean()
 
 
-@pytest.mark.parametrize("size", [12, 16, 24])
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("place", [(3, 4), (150, 90)])
-def test_writing_is_found_in_the_corner_and_on_tissue(size, bits, place):
-    found = []
+def found_at(place, bits, size):
+    """Which of the words, each burnt into another slice, are found for the most part."""
     for seed, text in enumerate(WORDS):
         pixels = slice_of(seed) if bits == 16 else as_8_bit(slice_of(seed))
         picture, true = burnt(pixels, text, size, place, pixels.max())
-        found.append(share_found(picture.shape, text_regions(picture), true) > 0.7)
-    # White letters on white fat leave no trace to be found.
-    assert sum(found) >= (4 if place == (3, 4) else 3 if bits == 16 else 2)
+        yield share_found(picture.shape, text_regions(picture), true) > 0.7
+
+
+@pytest.mark.parametrize("size", [12, 16, 24])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_writing_is_found_beside_the_patient(size, bits):
+    assert all(found_at((3, 4), bits, size))
+
+
+def test_most_writing_is_found_on_tissue():
+    found = {bits: [one for size in (12, 16, 24) for one in found_at((150, 90), bits, size)] for bits in (8, 16)}
+    assert np.mean(found[16]) >= 0.6
+    # In 8 bit white letters on fat that was cut off at white leave no trace.
+    assert np.mean(found[8]) >= 0.4
 
 
 @pytest.mark.parametrize("grey", [0.6, 1.0, 2.0])
@@ -90,6 +98,23 @@ def test_a_scale_bar_and_a_calliper_cross_are_found():
 def test_units_and_offset_of_the_pixels_do_not_matter():
     picture, _ = burnt(slice_of(1), WORDS[2], 14, (6, 100), slice_of(1).max())
     assert text_regions(picture * 0.01 - 1000) == text_regions(picture) != ()
+
+
+@pytest.mark.parametrize("letter", ["R", "L"])
+def test_the_mark_of_a_side_is_found_in_the_dark(letter):
+    for seed in range(4):
+        picture, true = burnt(slice_of(seed), letter, 16, (6, 8), slice_of(seed).max())
+        assert share_found(picture.shape, text_regions(picture), true) == 1
+
+
+def test_tissue_beside_the_writing_is_left_alone():
+    for seed in range(12):
+        picture, true = burnt(slice_of(seed), WORDS[seed % 4], 14, (150, 90), 1.5 * slice_of(seed).max())
+        for row0, col0, row1, col1 in text_regions(picture):
+            assert true[0] - 8 < row0
+            assert row1 < true[2] + 8
+            assert true[1] - 20 < col0
+            assert col1 < true[3] + 20
 
 
 def test_an_empty_or_even_picture_has_no_writing():
