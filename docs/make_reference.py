@@ -24,6 +24,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from rarelesion import import_settings as import_settings_module
 from rarelesion import settings as settings_module
 from rarelesion.backbones import BACKBONES
 from rarelesion.cli import app
@@ -35,6 +36,7 @@ from rarelesion.detectors import DETECTORS
 from rarelesion.findings import FAMILIES, KINDS
 from rarelesion.greylevels import texture_features
 from rarelesion.images import FORMATS
+from rarelesion.import_settings import ImportSettings
 from rarelesion.intensities import histogram_statistics, intensity_statistics
 from rarelesion.metrics import METRICS
 from rarelesion.paper import DECISIONS, SILENT_SETTINGS
@@ -55,6 +57,7 @@ TYPES = {
     str: "text",
     tuple[str, ...]: "list of texts",
     tuple[float, float]: "two numbers",
+    tuple[float, float, float]: "three numbers",
     tuple[float, ...]: "list of numbers",
     dict[str, str]: "table of texts",
 }
@@ -210,8 +213,13 @@ def cli_page() -> Iterator[str]:
 
 
 def field_comments() -> dict[tuple[str, str], str]:
-    """(class, field) -> the comment on its lines in settings.py."""
-    source = inspect.getsource(settings_module)
+    """(class, field) -> the comment on its lines in settings.py and import_settings.py."""
+    return comments_of(settings_module) | comments_of(import_settings_module)
+
+
+def comments_of(module: types.ModuleType) -> dict[tuple[str, str], str]:
+    """The same of one module."""
+    source = inspect.getsource(module)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comment_at = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     return {
@@ -281,12 +289,21 @@ def settings_page() -> Iterator[str]:
     yield "resolved settings in its own `study.toml`.\n"
     yield "```toml\nseed = 1\n\n[split]\nfolds = 5\nrepeats = 2\n\n[images]\nmargin = 0.2\n```\n"
     yield table(head, list(setting_rows("", settings, comments)))
+    yield from setting_groups("##", settings, comments)
+    yield "## import.toml\n"
+    yield "What `rarelesion import --config import.toml` reads, in the same way.\n"
+    yield table(head, list(setting_rows("", ImportSettings(), comments)))
+    yield from setting_groups("###", ImportSettings(), comments)
+
+
+def setting_groups(heading: str, settings: Any, comments: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """The tables within a file of settings, each under its name."""
     for item in fields(settings):
         group = getattr(settings, item.name)
         if is_dataclass(group):
-            yield f"## [{item.name}]\n"
+            yield f"{heading} [{item.name}]\n"
             yield f"{first_sentence(type(group))}\n"
-            yield table(head, list(setting_rows(item.name, group, comments)))
+            yield table(("setting", "type", "default", "what it does"), list(setting_rows(item.name, group, comments)))
 
 
 # --- the paper -----------------------------------------------------------------------------------------------------

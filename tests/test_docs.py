@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from messy_archive import make_archive
 from rarelesion.cli import app
 from rarelesion.config import flat_settings
+from rarelesion.import_settings import ImportSettings
 from rarelesion.report import PAPER
 from rarelesion.settings import Settings
 from rarelesion.store import KEPT_COLUMNS, SCORE_COLUMNS
@@ -72,7 +74,7 @@ def test_every_command_is_documented():
 
 def test_every_setting_is_documented_and_explained():
     rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \| (.*) \|$", text_of("reference/settings.md"), re.MULTILINE)
-    assert sorted(name for name, *_ in rows) == sorted(flat_settings(Settings()))
+    assert sorted(name for name, *_ in rows) == sorted([*flat_settings(Settings()), *flat_settings(ImportSettings())])
     assert [name for name, *_, comment in rows if not comment] == []
 
 
@@ -190,4 +192,6 @@ def test_the_tutorial_runs_as_it_stands(empty_folder):
 def test_how_to_pages_run_as_they_stand(page, picture_cohort, finished_run):
     shutil.copytree(picture_cohort.parent, "cohort")
     shutil.copytree(finished_run, "run")
+    if page.stem == "import-from-dicom":
+        make_archive(Path("hospital"), 6)
     assert run_page(page) > 0

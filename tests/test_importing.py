@@ -90,7 +90,7 @@ def test_every_lesion_lies_where_it_was_drawn(archive, made, names):
         places = np.argwhere(mask) @ image.affine[:3, :3].T + image.affine[:3, 3]
         # A box is of one slice, and slices are 5 mm apart.
         assert np.linalg.norm(places.mean(axis=0) - centre) < (3.5 if patient.kind in BOXED else 2.2), patient.kind
-        assert abs(float(case.columns["diameter_mm"]) - diameter) < (4 if patient.kind in BOXED else 2), patient.kind
+        assert abs(float(case.columns["lesion_mm"]) - diameter) < (4 if patient.kind in BOXED else 2), patient.kind
 
 
 def test_every_volume_shows_its_patient_at_the_right_place_and_the_right_sequence(archive, made, names):

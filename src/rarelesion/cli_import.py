@@ -112,7 +112,7 @@ def _text(done: "Imported", labelled: bool) -> str:
         shown = [f"  {_who(one)}: {one.reason}. {one.remedy}".rstrip() for one in done.asides]
         lines += _first(shown, f"see {done.out / 'not_in_cohort.csv'}")
     if done.notes:
-        lines.append(f"{len(done.notes)} patients with a note:")
+        lines.append(f"{len(done.notes)} patient{'s' * (len(done.notes) > 1)} with a note:")
         lines += _first([f"  {name}: {'; '.join(notes)}" for name, notes in done.notes.items()], "see import.json")
     lines.append(f"Key: {done.key}. It stays with you: who has it can recognise the patients.")
     if done.cases:

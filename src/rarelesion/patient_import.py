@@ -261,13 +261,13 @@ def _case(
 def _sizes(diagnosis: Diagnosis, roi: Roi, image: Image) -> dict[str, str]:
     """How large the lesion is, as far as its mark says."""
     if diagnosis.ball is not None:
-        return {"diameter_mm": f"{diagnosis.ball[1]:.1f}"}
+        return {"lesion_mm": f"{diagnosis.ball[1]:.1f}"}
     if roi.mask is not None and roi.affine is not None:
         diameter, volume = largest_diameter_mm(roi.mask, roi.affine), volume_ml(roi.mask, roi.affine)
-        return {"diameter_mm": f"{diameter:.1f}", "volume_ml": f"{volume:.3g}"}
+        return {"lesion_mm": f"{diameter:.1f}", "volume_ml": f"{volume:.3g}"}
     if roi.box is not None and image.spacing_mm is not None:
         sides = np.subtract(roi.box[2:], roi.box[:2]) * image.spacing_mm[1:]
-        return {"diameter_mm": f"{sides.max():.1f}"}
+        return {"lesion_mm": f"{sides.max():.1f}"}
     return {}
 
 
@@ -284,5 +284,5 @@ def columns_of(rows: Iterable[Mapping[str, str]], settings: ImportSettings) -> t
     rows = list(rows)
     images = [f"image_{sequence}" for sequence in settings.sequences]
     masks = [f"{kind}_{sequence}" for sequence in settings.sequences for kind in ("mask", "box")]
-    order = ("case_id", "patient_id", "label", *images, *masks, *settings.keep, "diameter_mm", "volume_ml", *FACTS)
+    order = ("case_id", "patient_id", "label", *images, *masks, *settings.keep, "lesion_mm", "volume_ml", *FACTS)
     return tuple(dict.fromkeys(column for column in order if any(row.get(column) for row in rows)))
