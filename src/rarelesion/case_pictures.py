@@ -45,11 +45,17 @@ def _pictures(images: dict[str, Image], rois: dict[str, Roi], marks: dict[str, M
 
 def _lesion(image: Image, roi: Roi | None, box: Box, plane: int) -> NDArray[np.bool_]:
     """(rows, columns) the mask on this slice where it has the image's grid, else the box."""
-    if roi is not None and roi.mask is not None and roi.mask.shape == image.pixels.shape and roi.mask[plane].any():
+    if roi is not None and roi.mask is not None and _same_grid(roi, image) and roi.mask[plane].any():
         return roi.mask[plane]
     lesion = np.zeros(image.pixels.shape[1:], dtype=bool)
     lesion[box[0] : box[2], box[1] : box[3]] = True
     return lesion
+
+
+def _same_grid(roi: Roi, image: Image) -> bool:
+    if roi.mask is None or roi.mask.shape != image.pixels.shape:
+        return False
+    return roi.affine is None or image.affine is None or np.allclose(roi.affine, image.affine, atol=0.01)
 
 
 def _steps(affine: Floats) -> tuple[float, float]:

@@ -6,8 +6,8 @@ from itertools import groupby
 from rarelesion.findings import SEVERITIES, worst_first
 from rarelesion.types import Finding
 
-A_CODE = 3
-"""So many findings of a code are shown where there are more."""
+A_CODE, ERRORS_A_CODE = 3, 10
+"""So many findings of a code are shown where there are more; of errors, which have to be mended, more of them."""
 PLURAL = {"error": "errors", "warning": "warnings", "note": "notes"}
 
 
@@ -33,7 +33,8 @@ def _by_code(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
 
 
 def _of_code(group: Sequence[Finding], everything: bool) -> Iterator[str]:
-    shown = group if everything or len(group) <= A_CODE + 1 else group[:A_CODE]
+    most = ERRORS_A_CODE if group[0].severity == "error" else A_CODE
+    shown = group if everything or len(group) <= most + 1 else group[:most]
     remedies = {one.remedy for one in group}
     for one in shown:
         remedy = one.remedy if len(shown) == 1 or len(remedies) > 1 else ""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ CIRCUMSTANCE = re.compile(
 EXPECTED_AUC, WIDEST = 0.8, 0.3
 FEWEST_OF_KIND, RARE = 5, 5
 CHANCE = 0.05
-IMAGE_QUESTIONS = {
+Ask = Callable[[ImageFacts], list[float]]
+IMAGE_QUESTIONS: dict[str, Ask] = {
     "matrix": lambda image: [image.size[1], image.size[2]],
     "slices": lambda image: [image.size[0]],
     "spacing": lambda image: _spacing(image),
@@ -115,7 +116,8 @@ def _file_questions(facts: Sequence[CaseFacts], cohort: Cohort) -> dict[str, Que
     return questions
 
 
-def _asked(facts, cohort, ask) -> Array:  # type: ignore[no-untyped-def]
+def _asked(facts: Sequence[CaseFacts], cohort: Cohort, ask: Ask) -> Array:
+    """(n, p) the answers of all sequences side by side; NaN where a case lacks a sequence."""
     rows = []
     for case in facts:
         row: list[float] = []
