@@ -6,6 +6,7 @@ the slices lay. Identities are planted in tags, folders, file names and the spre
 
 import itertools
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import openpyxl
 import SimpleITK as sitk
 from pydicom import Dataset, dcmread
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.sr.codedict import codes
@@ -36,7 +38,21 @@ FAMILY = "Quackenbush"
 BIRTH = "19530417"
 ACCESSION = "ACC7788"
 SCAN_DATE = "20190628"
-PLANTED = (FAMILY, FAMILY.upper(), BIRTH, "17.04.1953", ACCESSION, SCAN_DATE, "28.06.2019", "HOSP0", "Drummond")
+UIDS = "1.2.826.0.1.3680043"
+"""How all UIDs of the archive begin."""
+PLANTED = (FAMILY, BIRTH, "17.04.1953", ACCESSION, SCAN_DATE, "28.06.2019", "HOSP0", "Drummond", UIDS)
+TEXTS = {
+    **dict.fromkeys(("PN", "LO", "ST", "LT", "UT", "UC"), f"{FAMILY} t1 {BIRTH}"),
+    **{
+        "SH": FAMILY,
+        "DA": BIRTH,
+        "DT": f"{BIRTH}101500",
+        "AE": ACCESSION,
+        "CS": FAMILY.upper(),
+        "UR": f"http://{FAMILY}",
+    },
+}
+"""Kind of tag -> something that identifies."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ SPECIAL = (
     *("two_echoes", "b_values", "multiframe", "monochrome1", "signed", "rle", "jpeg", "jpeg2000", "no_preamble"),
     *("dicomdir", "truncated", "no_t2", "no_row", "no_dicom", "other_word", "seg", "rtstruct", "nrrd_other_grid"),
     *("point", "box", "two_lesions", "named_segment", "contrast", "many_series", "two_studies", "leading_zeros"),
-    *("mark_elsewhere", "empty_mark", "two_labels", "no_mark", "capture"),
+    *("mark_elsewhere", "empty_mark", "two_labels", "no_mark", "capture", "planted"),
 )
 
 
@@ -122,7 +138,9 @@ def make_archive(folder: Path, patients: int = 100) -> Archive:
     for number in range(patients):
         kind = SPECIAL[number] if number < len(SPECIAL) else "plain"
         patient = _patient(number, kind)
-        rows += list(_write_patient(archive, patient))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is planted is no proper value of its tag
+            rows += list(_write_patient(archive, patient))
     book = openpyxl.Workbook()
     sheet = book.active
     columns = ("patient_id", "name", "born", "label", "subtype", "roi", "lesion", "point_mm", "diameter_mm", "box_T1")
@@ -443,6 +461,8 @@ class Writer:
         dataset.MagneticFieldStrength = "1.5" if drawn[1] < 0.75 else "3"
         dataset.StudyDescription = dataset.ProtocolName = f"NECK {FAMILY}"
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "M"]
+        if self.patient.kind == "planted":
+            _plant(dataset)
         block = dataset.private_block(0x0029, f"{FAMILY} HEADER", create=True)
         block.add_new(0x10, "LO", f"{FAMILY} {BIRTH}")
         return dataset
@@ -524,6 +544,20 @@ class Writer:
         dataset.PerFrameFunctionalGroupsSequence = Items([group for _, group in groups])
         _pixels(dataset, planes[[index for index, _ in groups]], path)
         dataset.save_as(path, enforce_file_format=True)
+
+
+def _plant(dataset: Dataset) -> None:
+    """Something that identifies in every tag of the dictionary that can hold text, but those that are set already.
+
+    Tags of a contrast agent stay empty: whatever stands in them makes a series one after contrast.
+    """
+    for tag, (kind, _, _, retired, keyword) in DicomDictionary.items():
+        usable = kind in TEXTS and keyword and not retired and not keyword.startswith("Contrast")
+        if usable and keyword not in dataset and tag >> 16 not in (0, 2, 0x28):
+            setattr(dataset, keyword, TEXTS[kind])
+    inner = Dataset()
+    inner.PatientName, inner.StudyDate, inner.SeriesInstanceUID = f"{FAMILY}^Ann", SCAN_DATE, _uid("inner")
+    dataset.RequestAttributesSequence = dataset.ReferencedSeriesSequence = Items([inner])
 
 
 def _decimals(values: np.ndarray) -> list[str]:
