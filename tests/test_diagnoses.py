@@ -34,7 +34,8 @@ def test_rows_become_diagnoses_and_the_rest_is_listed(tmp_path):
     path = table(
         tmp_path,
         "patient_id,label,lesion,point_mm,diameter_mm,name\n"
-        "1,Carcinoma,,1.5 -2 3,12.5,Ann\n2,adenoma,tumour,,,Bea\n3,adenoma,,,,Cat\n1,cyst,,,,Ann\n,adenoma,,,,\n2,,,,,\n",
+        "1,Carcinoma,,1.5 -2 3,12.5,Ann\n2,adenoma,tumour,,,Bea\n3,adenoma,,,,Cat\n"
+        "1,cyst,,,,Ann\n,adenoma,,,,\n2,,,,,\n",
     )
     rows, asides = read_diagnoses(path, KEY, known("1", "2"), WORDS)
     assert [(one.row, one.label, one.lesion, one.ball) for one in rows] == [
@@ -99,7 +100,8 @@ def test_names_in_a_wrong_label_column_are_not_repeated(tmp_path):
         ("born", [f"{day:02d}.03.1951" for day in range(1, 25)], "dates"),
         ("seen", [f"2019{month:02d}01" for month in range(1, 13)] * 2, "dates"),
         ("who", [f"Person {n}" for n in range(24)], "different words"),
-        ("number", [f"{n}" for n in range(100000, 100024)], "digits"),
+        ("number", [f"{n}" for n in range(1000000, 1000024)], "long numbers"),
+        ("surname", ["Smith", "Jones"] * 12, "header"),
     ],
 )
 def test_columns_that_may_identify_are_not_kept(tmp_path, column, entries, reason):

@@ -229,11 +229,17 @@ def test_the_record_tells_how_it_was_made(made, archive):
     [
         (("import", "nowhere", "--out", "cohort"), "no such folder"),
         (("import", ".", "--out", "cohort", "--key", "cohort/key.txt"), "must not get the key"),
-        (("import", ".", "--out", "cohort"), "no DICOM"),
+        (("import", "junk", "--out", "cohort"), "no DICOM image"),
+        (("import", "junk", "--out", "junk/readme.txt"), "is a file"),
+        (("import", "junk", "--out", "cohort", "--rois", "gone"), "no such folder"),
+        (("import", "junk", "--out", "cohort", "--sequences", "T1,T9"), "no such role"),
+        (("import", "junk", "--out", "cohort", "--labels", "gone.csv"), "there is no such file"),
     ],
 )
 def test_misuse_is_told_and_exits_with_2(words, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / "readme.txt").write_text("nothing", encoding="utf-8")
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert expected in result.output

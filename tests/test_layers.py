@@ -16,7 +16,8 @@ LAYERS = {
     "science": {
         "pictures", "formulas", "probe",
         "pseudonyms", "vocabulary", "dicom_terms", "series", "roles", "contrast_order", "gathering", "describing",
-        "crop", "squares", "candidates", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
+        "candidates", "identifying",
+        "crop", "squares", "splits", "texture", "patterns", "phantom", "anatomy", "detectors", "contrasts", "ensembles",
         "scoring", "metrics",
         "folds", "proportions", "patients", "resampling", "intervals", "partial", "operating", "thresholds",
         "predictive", "prevalence", "optimism", "compare", "comparisons", "paired", "paired_bootstrap", "repeated",
@@ -45,7 +46,8 @@ LAYERS = {
     "L2": {
         "contact_sheet", "teaching", "card", "importing", "patient_import", "locating", "whereabouts",
         "jobs", "fitting", "starts", "checkpoint", "features", "study",
-        "checks", "case_facts", "case_pictures", "table_checks", "image_checks", "geometry_checks", "likeness_checks", "confound_checks",
+        "checks", "case_facts", "case_pictures", "table_checks", "image_checks", "geometry_checks", "likeness_checks",
+        "confound_checks",
         "evaluation", "tables", "sections",
         "figures", "curves",
         "use_figures", "palette", "readers", "results", "prospect", "prediction", "demo", "workers", "pace", "planning",

@@ -1,9 +1,6 @@
 """Mask files find their patients by name, and only where that is certain."""
 
-import pytest
-
 from rarelesion.archive import file_pseudonym
-from rarelesion.errors import InputError
 from rarelesion.marks import find_marks
 from rarelesion.pseudonyms import pseudonym
 
@@ -40,8 +37,3 @@ def test_two_patients_in_one_name_belong_to_neither(tmp_path):
     by_patient, strangers = found_in(tmp_path, "12345/AB-77.nii.gz", "12345/notes.txt")
     assert by_patient == {}
     assert strangers == (file_pseudonym(KEY, "12345/AB-77.nii.gz"),)
-
-
-def test_no_such_folder(tmp_path):
-    with pytest.raises(InputError, match="no such folder"):
-        find_marks(tmp_path / "gone", KEY, set(PATIENTS), ("T1",))

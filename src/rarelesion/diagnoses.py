@@ -4,7 +4,6 @@ The table is read row by row as people keep it: rows that cannot become cases ar
 goes on. Nothing that could identify a patient leaves this module: a row is named by its number, a patient by pseudonym.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from rarelesion.cohort import BOX_FORMAT, parse_box
 from rarelesion.errors import InputError, Problem
+from rarelesion.identifying import MOST_WORDS, why_not_to_copy
 from rarelesion.import_settings import ImportSettings
 from rarelesion.pseudonyms import pseudonym
 from rarelesion.sheet import Row, Sheet, read_sheet
@@ -20,9 +20,6 @@ from rarelesion.types import Roi
 
 LONGEST_NUMBER = 16
 """Digits of a hospital's number, leading zeros among them, which spreadsheets drop."""
-DATES = (r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}( .*)?", r"\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?", r"(19|20)\d{6}")
-MOST_ENTRIES = 20
-"""Different words that a column of groups may have; with more, and hardly any twice, it names people."""
 OWN_COLUMNS = ("case_id", "patient_id", "label", "split")
 
 
@@ -106,31 +103,11 @@ def _table_problems(table: Sheet, settings: ImportSettings) -> Iterator[Problem]
             yield Problem(f"{table.name}:1:{column}", "there is no such column to keep", ", ".join(table.columns))
         elif column in OWN_COLUMNS or column in wanted.values():
             yield Problem(f"{table.name}:1:{column}", "this column is never copied", remedy="Take it out of --keep.")
-        elif reason := _identifying([row.cells[column] for row in table.rows if row.cells[column]]):
+        elif reason := why_not_to_copy(column, [row.cells[column] for row in table.rows]):
             remedy = "Keep groups and numbers, such as sex, age or subtype; give intervals in place of dates."
             yield Problem(f"{table.name}:1:{column}", f"the column may identify patients: {reason}", remedy=remedy)
     if not missing:
         yield from _label_problems(table, settings)
-
-
-def _identifying(entries: list[str]) -> str:
-    """Why a column of these entries must not be kept; empty where it may."""
-    dates = sum(any(re.fullmatch(pattern, entry) for pattern in DATES) for entry in entries)
-    if dates:
-        return f"{dates} of {len(entries)} cells are dates"
-    words = {entry for entry in entries if not _is_number(entry)}
-    if len(words) > MOST_ENTRIES and len(words) > 0.5 * len(entries):
-        return f"{len(words)} different words in {len(entries)} cells"
-    longest = max((len(entry) for entry in entries if entry.isdigit()), default=0)
-    return f"whole numbers of {longest} digits" if longest >= 6 else ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
 
 
 def _words(settings: ImportSettings) -> tuple[str, str]:
@@ -152,7 +129,7 @@ def _label_problems(table: Sheet, settings: ImportSettings) -> Iterator[Problem]
     if absent:
         entries = [word for word in words if word]
         # A column of names must not be repeated, and one of few words is what the user needs to see.
-        few = len(entries) <= min(MOST_ENTRIES, len(table.rows) / 2)
+        few = len(entries) <= min(MOST_WORDS, len(table.rows) / 2)
         shown = ", ".join(f"{word} ({words[word]})" for word in entries) if few else ""
         found = shown or f"{len(entries)} different words"
         remedy = "Name the words for the two classes: --positive WORD --negative WORD. They are never guessed."

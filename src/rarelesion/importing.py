@@ -20,10 +20,10 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.import_settings import ImportSettings
 from rarelesion.marks import MarkFile, find_marks
 from rarelesion.patient_import import PatientJob, PatientResult, columns_of, import_patient, verify_patient
-from rarelesion.roles import MASK
+from rarelesion.roles import MASK, OTHER, ROLES
 from rarelesion.series import Series
 from rarelesion.series_tables import read_roles, write_left_out_table, write_roles, write_series_table
-from rarelesion.store import csv_text, read_text, write_json, write_text
+from rarelesion.store import csv_text, read_text, remove, write_json, write_text
 from rarelesion.types import CLASSES
 
 OnProgress = Callable[[str, str, float, float], None]
@@ -68,43 +68,77 @@ def import_archive(
     and names the volumes that come out otherwise. Raises InputError with all problems of the table, the settings and
     roles.csv.
     """
-    key = index.read_key(key_file) if key_file.exists() else index.make_key(key_file)
+    key = _start(out, key_file, settings, labels, rois)
     archive = index.build(folder, out, key, workers, lambda done, total: progress("Reading headers", "", done, total))
-    found = archive.series()
-    if not found:
-        what, remedy = "no DICOM image or segmentation in this folder", f"See {out / 'left_out.csv'} for the reasons."
-        write_left_out_table(out / "left_out.csv", archive.left_out())
-        raise InputError(Problem(str(folder), what, f"{len(archive.left_out())} other files", remedy=remedy))
-    roles = read_roles(out / "roles.csv", found) if (out / "roles.csv").exists() else {}
-    write_series_table(out / "series.csv", found)
-    write_roles(out / "roles.csv", found, roles)
-    write_left_out_table(out / "left_out.csv", archive.left_out())
-    as_confirmed = [
-        replace(one, role=roles.get(one.series, one.role), confidence=_sureness(one, roles)) for one in found
-    ]
-    _show_series(out / "contact", as_confirmed, archive, progress)
+    found = _catalogue(archive, out)
+    _show_series(out / "contact", found, archive, progress)
     if labels is None:
-        return _summary(out, key_file, as_confirmed, archive, None, (), {})
+        return _summary(out, key_file, found, archive, None, (), {})
     patients = {one.patient for one in found}
     diagnoses, asides = read_diagnoses(labels, key, patients, settings)
     named = {one.mark for one in diagnoses if one.mark is not None}
     marks, strangers = find_marks(rois, key, patients, settings.sequences, named) if rois else ({}, ())
-    jobs, failed = _jobs(archive, as_confirmed, diagnoses, marks, settings, out)
+    jobs, failed = _jobs(archive, found, diagnoses, marks, settings, out)
     results = _run(jobs, workers, progress)
+    asides = (*asides, *failed, *(aside for one in results.values() for aside in one.asides))
+    asides += (*_unlisted(patients, diagnoses, asides), *_strange_marks(strangers))
     if verify:
         asides += tuple(_verified(jobs, results, progress))
-    asides = (*asides, *failed, *(aside for one in results.values() for aside in one.asides))
-    asides += tuple(_unlisted(patients, diagnoses, asides)) + tuple(_strange_marks(strangers))
-    rows = [row for patient in sorted(results) for row in results[patient].cases]
-    asides = tuple(sorted(asides, key=lambda aside: (aside.row is None, aside.row or 0, aside.patient)))
-    write_text(out / "not_in_cohort.csv", csv_text(("row", "patient", "code", "reason", "remedy"), map(_cells, asides)))
     notes = {patient: result.notes for patient, result in results.items() if result.notes and result.cases}
-    summary = _summary(out, key_file, as_confirmed, archive, rows, asides, notes)
+    rows = [row for patient in sorted(results) for row in results[patient].cases]
+    summary = _summary(out, key_file, found, archive, rows, _in_order(asides), notes)
+    _write_tables(out, rows, summary, settings)
+    return summary
+
+
+def _start(out: Path, key_file: Path, settings: ImportSettings, labels: Path | None, rois: Path | None) -> bytes:
+    """The key, once all is found right that can be told before hours are spent on reading headers."""
+    problems = [
+        Problem("sequences", "no such role", name, ", ".join(ROLES), "A sequence is named by its role.")
+        for name in settings.sequences
+        if name not in ROLES or name in (MASK, OTHER)
+    ]
+    if not settings.sequences:
+        problems.append(Problem("sequences", "no sequence is asked for", expected="at least one"))
+    if out.exists() and not out.is_dir():
+        problems.append(Problem("--out", "is a file", str(out), "a folder, new or of an earlier import"))
+    if rois is not None and not rois.is_dir():
+        problems.append(Problem("--rois", "there is no such folder", remedy="Name the folder that holds the masks."))
+    if problems:
+        raise InputError(problems)
+    if labels is not None:
+        read_diagnoses(labels, b"no key yet", set(), settings)
+    return index.read_key(key_file) if key_file.exists() else index.make_key(key_file)
+
+
+def _catalogue(archive: index.Index, out: Path) -> list[Series]:
+    """Write what is in the archive, and give its series with the roles that a person left them."""
+    found = archive.series()
+    write_left_out_table(out / "left_out.csv", archive.left_out())
+    if not found:
+        what, remedy = "holds no DICOM image and no segmentation", "left_out.csv in --out has the reason for each file."
+        raise InputError(Problem("the DICOM folder", what, f"{len(archive.left_out())} other files", remedy=remedy))
+    roles = read_roles(out / "roles.csv", found) if (out / "roles.csv").exists() else {}
+    write_series_table(out / "series.csv", found)
+    write_roles(out / "roles.csv", found, roles)
+    return [replace(one, role=roles[one.series], confidence=1.0) if one.series in roles else one for one in found]
+
+
+def _write_tables(out: Path, rows: Sequence[Mapping[str, str]], summary: Imported, settings: ImportSettings) -> None:
+    asides = map(_cells, summary.asides)
+    write_text(out / "not_in_cohort.csv", csv_text(("row", "patient", "code", "reason", "remedy"), asides))
     _write_record(out, summary, settings)
     if rows:
         header = columns_of(rows, settings)
         write_text(out / "cohort.csv", csv_text(header, ([row.get(name, "") for name in header] for row in rows)))
-    return summary
+    else:
+        # One of an earlier import would be taken for this one's.
+        remove(out / "cohort.csv")
+
+
+def _in_order(asides: Iterable[Aside]) -> tuple[Aside, ...]:
+    """By row of the table, then those without one."""
+    return tuple(sorted(asides, key=lambda aside: (aside.row is None, aside.row or 0, aside.patient)))
 
 
 def _show_series(folder: Path, found: Sequence[Series], archive: index.Index, progress: OnProgress) -> None:
@@ -113,11 +147,6 @@ def _show_series(folder: Path, found: Sequence[Series], archive: index.Index, pr
     if not mark.exists() or read_text(mark) != state:
         write_contact_sheet(folder, found, archive, lambda done, total: progress("Contact sheet", "", done, total))
         write_text(mark, state)
-
-
-def _sureness(one: Series, roles: Mapping[str, str]) -> float:
-    """A person's word is sure."""
-    return 1.0 if roles.get(one.series, one.role) != one.role else one.confidence
 
 
 def _cells(aside: Aside) -> tuple[object, ...]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rarelesion.archive import file_pseudonym
-from rarelesion.errors import InputError, Problem
 from rarelesion.pseudonyms import pseudonym
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
@@ -36,10 +35,8 @@ def find_marks(
 
     A file belongs to the patient whose number is a folder on its way, its whole name, or a stretch of it between
     underscores, hyphens, dots or blanks. A part equal to a sequence says on which it was drawn. Files `named` in the
-    table are passed over. Raises InputError where the folder is not there.
+    table are passed over.
     """
-    if not folder.is_dir():
-        raise InputError(Problem("--rois", "there is no such folder", remedy="Name the folder that holds the masks."))
     found: dict[str, list[MarkFile]] = defaultdict(list)
     strangers = []
     elsewhere = {path.resolve() for path in named}

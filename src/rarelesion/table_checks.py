@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rarelesion.clinical import DIAGNOSIS, is_number
 from rarelesion.findings import found
+from rarelesion.identifying import FULL_DATE, LONG_NUMBER, is_name, why_telling
 from rarelesion.settings import CohortSettings
 from rarelesion.sheet import Row, Sheet
 from rarelesion.types import Finding, Ints
@@ -18,17 +19,6 @@ NAMED = 5
 """So many cases or words are named in a message."""
 OWN = ("case_id", "patient_id", "label", "split")
 SILENT = (*OWN, "synthetic")
-FULL_DATE = re.compile(
-    r"^(\d{1,2}[./-]\d{1,2}[./-](19|20)?\d{2}|(19|20)\d{2}[./-]?(0[1-9]|1[0-2])[./-]?[0-3]\d)(\D.*)?$"
-)
-LONG_NUMBER = re.compile(r"^\d{7,}$")
-NAME = re.compile(r"^[^\W\d_]{2,}(\^|,\s*|[ _])[^\W\d_][^\W\d_.^' -]*\.?([\^ _][^\W\d_.^' -]*)*$")
-TELLING_HEADER = re.compile(
-    r"(^|[_\W])((patient|pat|first|last|sur|family|given|full|middle)?[_ ]?name|vorname|nachname|nom|prenom|apellido|"
-    r"dob|birth(day|date)?|date[_ ]?of[_ ]?birth|geburts?(datum|tag)?|address|adresse|street|phone|telephone|e?mail|"
-    r"mrn|accession([_ ]?(no|number))?|ssn|nhs([_ ]?(no|number))?|insurance)($|[_\W])",
-    re.IGNORECASE,
-)
 
 
 def check_table(table: Sheet, settings: CohortSettings) -> Iterator[Finding]:
@@ -37,7 +27,7 @@ def check_table(table: Sheet, settings: CohortSettings) -> Iterator[Finding]:
     yield from _one_patient_twice(table)
     yield from _labels(table, settings)
     yield from _telling_ids(table)
-    telling = [column for column in _further(table) if _is_telling(column, _cells(table, column))]
+    telling = [column for column in _further(table) if why_telling(column, _cells(table, column))]
     for column in telling:
         message = "the header or the cells look like names, dates or numbers of patients; they are not repeated here"
         yield found("RL707", f"{table.name}:1:{column}", message)
@@ -113,7 +103,7 @@ def _telling_ids(table: Sheet) -> Iterator[Finding]:
     for column in ("case_id", "patient_id"):
         cells = [cell for cell in _cells(table, column) if cell]
         kinds = {
-            "names": sum(_is_name(cell) for cell in cells),
+            "names": sum(is_name(cell) for cell in cells),
             "dates": sum(bool(FULL_DATE.match(cell)) for cell in cells),
             "hospital numbers": sum(bool(LONG_NUMBER.match(cell)) and not FULL_DATE.match(cell) for cell in cells),
         }
@@ -121,22 +111,6 @@ def _telling_ids(table: Sheet) -> Iterator[Finding]:
             if count:
                 message = f"{count} of {len(cells)} look like {kind}; they are not repeated here"
                 yield found("RL706", f"{table.name}:1:{column}", message)
-
-
-def _is_name(text: str) -> bool:
-    """Two words of letters as names are written, or letters of a script that writes names without spaces."""
-    scripts = ("CJK", "HANGUL", "HIRAGANA", "KATAKANA")
-    foreign = any(unicodedata.name(letter, "").startswith(scripts) for letter in text)
-    return foreign or (bool(NAME.match(text)) and any(letter.isupper() for letter in text))
-
-
-def _is_telling(column: str, cells: Sequence[str]) -> bool:
-    given = [cell for cell in cells if cell]
-    if TELLING_HEADER.search(column):
-        return bool(given)
-    dates = sum(bool(FULL_DATE.match(cell)) for cell in given)
-    names = sum("^" in cell and _is_name(cell) for cell in given)
-    return bool(given) and max(dates, names) >= max(1, len(given) / 3)
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------
