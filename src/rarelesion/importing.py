@@ -98,8 +98,9 @@ def _start(out: Path, key_file: Path, settings: ImportSettings, labels: Path | N
         for name in settings.sequences
         if name not in ROLES or name in (MASK, OTHER)
     ]
-    if not settings.sequences:
-        problems.append(Problem("sequences", "no sequence is asked for", expected="at least one"))
+    if len(set(settings.sequences)) != len(settings.sequences) or not settings.sequences:
+        found = ", ".join(settings.sequences) or "none"
+        problems.append(Problem("sequences", "not a list of sequences", found, "at least one, each once"))
     if out.exists() and not out.is_dir():
         problems.append(Problem("--out", "is a file", str(out), "a folder, new or of an earlier import"))
     if rois is not None and not rois.is_dir():

@@ -29,7 +29,7 @@ def locate(
     """
     first = settings.sequences[0]
     if diagnosis.ball is not None:
-        return [{first: _box_of(from_point(*diagnosis.ball, images[first]), images[first])}]
+        return [{first: _box_round(*diagnosis.ball, images[first])}]
     if diagnosis.boxes:
         for sequence, roi in diagnosis.boxes.items():
             to_grid(roi, images[sequence])  # raises where it lies outside
@@ -44,13 +44,17 @@ def locate(
     return [{sequence: part} for part in components(whole.mask, whole.affine).rois]
 
 
-def _box_of(roi: Roi, image: Image) -> Roi:
-    """The box round a ball on the image's own slices: a ball is no outline of the lesion, and must not pass for one."""
-    mask = to_grid(roi, image)
-    plane = int(mask.sum(axis=(1, 2)).argmax())
-    rows, columns = (np.flatnonzero(mask[plane].any(axis=axis)) for axis in (1, 0))
-    box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-    return Roi(box=box, slice_index=plane)
+def _box_round(point_mm: tuple[float, float, float], diameter_mm: float, image: Image) -> Roi:
+    """The box round a ball on the slice nearest to its middle: a ball is no outline, and must not pass for one."""
+    from_point(point_mm, diameter_mm, image)  # raises where the point lies outside
+    assert image.affine is not None
+    assert image.spacing_mm is not None
+    middle = (np.linalg.inv(image.affine) @ [*point_mm, 1])[:3]
+    half = diameter_mm / 2 / np.array(image.spacing_mm[1:])
+    low = np.maximum(np.floor(middle[1:] - half + 0.5), 0).astype(int)
+    high = np.minimum(np.ceil(middle[1:] + half + 0.5), image.pixels.shape[1:]).astype(int)
+    plane = int(np.clip(round(middle[0]), 0, len(image.pixels) - 1))
+    return Roi(box=(int(low[0]), int(low[1]), int(high[0]), int(high[1])), slice_index=plane)
 
 
 def _marked(
@@ -65,11 +69,12 @@ def _marked(
     for file in files:
         by_sequence.setdefault(file.sequence or first, []).append(file)
     for sequence, found in by_sequence.items():
-        if len(found) > 1:
+        wanted = diagnosis.lesion or settings.roi_label
+        if len(found) > 1 and not wanted:
             reason = f"{len(found)} files mark lesions on {sequence}: {', '.join(mark.pseudonym for mark in found)}"
             raise NotACase("several-marks", reason, "Name the one that counts in the column `roi`.")
-        lesions = read_rois(found[0].path, images[sequence], found[0].pseudonym)
-        yield sequence, _picked(lesions, diagnosis.lesion or settings.roi_label)
+        lesions = [one for mark in found for one in read_rois(mark.path, images[sequence], mark.pseudonym)]
+        yield sequence, _picked(lesions, wanted)
 
 
 def _picked(found: Sequence[MarkedLesion], wanted: str) -> Roi:
@@ -79,7 +84,9 @@ def _picked(found: Sequence[MarkedLesion], wanted: str) -> Roi:
         fitting = [one for one in found if wanted.casefold() in (str(one.number), one.name.strip().casefold())]
         if len(fitting) != 1:
             reason = f"{len(fitting) or 'none'} of its labels {numbers} is the lesion that is asked for"
-            raise NotACase("no-label", reason, "Give its number or its name in the column `lesion` or as --roi-label.")
+            raise NotACase(
+                "no-such-label", reason, "Give its number or its name in the column `lesion` or as --roi-label."
+            )
     elif len(found) > 1:
         reason = f"the mask has several labels: {numbers}"
         raise NotACase("several-labels", reason, "Say which in the column `lesion`, or for all as --roi-label.")
