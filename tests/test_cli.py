@@ -272,7 +272,9 @@ def test_clumsy_tables_are_read_all_the_same(kind, cohort, picture_cohort, confi
     assert [(case.case_id, case.label, case.columns) for case in found] == [
         (case.case_id, case.label, case.columns) for case in expected
     ]
-    assert invoke("check", table, "--config", config).stdout == "Nothing found.\n"
+    checks = (invoke("check", path, "--config", config, "--json") for path in (table, picture_cohort))
+    codes, of_the_plain_one = ([finding["code"] for finding in json.loads(one.stdout)] for one in checks)
+    assert codes == of_the_plain_one
 
 
 def test_dangerous_names_stay_text(cohort, config, tmp_path):

@@ -167,7 +167,7 @@ def test_patches_are_in_a_file_while_the_networks_are_made_and_in_none_after(
     seen = []
 
     def fit_job(folder, job, material, on_epoch):
-        part, _ = fitting._part(material, job.split.train)
+        part, _ = fitting._part(material, job.split.train, job.split.train)
         seen.append((type(material.patches.pixels), type(part.pixels), (folder / PATCHES).exists()))
         fitting.fit_job(folder, job, material, on_epoch)
 
