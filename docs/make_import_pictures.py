@@ -2,8 +2,9 @@
 
     python docs/make_import_pictures.py
 
-writes docs/images/import_contact.png and docs/images/import_overlay.png. The archive is made of the demo's synthetic
-patients, with further series and one patient who moved between T1 and T2.
+writes docs/images/import_contact.png, import_overlay.png and, where chromium is at hand, check_page.png. The archive
+is made of the demo's synthetic patients, with further series and one patient who moved between T1 and T2. For the page
+of the check two faults are planted: a patient who is there twice, and a T2 that is not one.
 """
 
 import csv
@@ -37,7 +38,7 @@ def main() -> None:
     """Make the archive, import it, and keep the pictures."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        table = make_cohort(work / "drawn", 9, 3)
+        table = make_cohort(work / "drawn", 12, 10)
         with table.open(encoding="utf-8", newline="") as file:
             cases = list(csv.DictReader(file))
         (work / "masks").mkdir()
@@ -52,6 +53,23 @@ def main() -> None:
         overlays = sorted((work / "cohort" / "volumes").glob("*/overlay_T2.png"))
         assert len(overlays) == 1, "one patient moved"
         shutil.copyfile(overlays[0], IMAGES / "import_overlay.png")
+        _show_check(work)
+
+
+def _show_check(work: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        print("no chromium: check_page.png stays as it is")
+        return
+    volumes = sorted((work / "cohort" / "volumes").iterdir())
+    for sequence in ("T1", "T2", "mask1_T1"):
+        shutil.copyfile(volumes[0] / f"{sequence}.nii.gz", volumes[3] / f"{sequence}.nii.gz")
+    shutil.copyfile(volumes[5] / "T1.nii.gz", volumes[5] / "T2.nii.gz")
+    words = ["check", "cohort/cohort.csv", "--page", "check.html"]
+    subprocess.run([sys.executable, "-m", "rarelesion", *words], cwd=work, check=False, stdout=subprocess.DEVNULL)
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=900,1300"]
+    target = f"--screenshot={IMAGES / 'check_page.png'}"
+    subprocess.run([browser, *flags, target, (work / "check.html").as_uri()], check=True, capture_output=True)
 
 
 def _disguise(work: Path, case: dict[str, str], number: int) -> None:
