@@ -234,12 +234,16 @@ def test_the_record_tells_how_it_was_made(made, archive):
         (("import", "junk", "--out", "cohort", "--rois", "gone"), "no such folder"),
         (("import", "junk", "--out", "cohort", "--sequences", "T1,T9"), "no such role"),
         (("import", "junk", "--out", "cohort", "--labels", "gone.csv"), "there is no such file"),
+        (("import", "junk", "--out", "cohort", "--config", "junk/onto.toml"), "is no sequence of this import"),
+        (("import", "junk", "--out", "cohort", "--config", "junk/odd.toml"), "preparation.bias_shrink"),
     ],
 )
 def test_misuse_is_told_and_exits_with_2(words, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk" / "readme.txt").write_text("nothing", encoding="utf-8")
+    (tmp_path / "junk" / "onto.toml").write_text('[preparation]\nonto = "T3"\n', encoding="utf-8")
+    (tmp_path / "junk" / "odd.toml").write_text("[preparation]\nbias_shrink = 0\n", encoding="utf-8")
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert expected in result.output

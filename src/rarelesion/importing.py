@@ -101,6 +101,11 @@ def _start(out: Path, key_file: Path, settings: ImportSettings, labels: Path | N
     if len(set(settings.sequences)) != len(settings.sequences) or not settings.sequences:
         found = ", ".join(settings.sequences) or "none"
         problems.append(Problem("sequences", "not a list of sequences", found, "at least one, each once"))
+    onto = settings.preparation.onto
+    if onto and onto not in settings.sequences:
+        problems.append(
+            Problem("preparation.onto", "is no sequence of this import", onto, ", ".join(settings.sequences))
+        )
     if out.exists() and not out.is_dir():
         problems.append(Problem("--out", "is a file", str(out), "a folder, new or of an earlier import"))
     if rois is not None and not rois.is_dir():
