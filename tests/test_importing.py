@@ -231,6 +231,7 @@ def test_the_record_tells_how_it_was_made(made, archive):
         (("import", ".", "--out", "cohort", "--key", "cohort/key.txt"), "must not get the key"),
         (("import", "junk", "--out", "cohort"), "no DICOM image"),
         (("import", "junk", "--out", "junk/readme.txt"), "is a file"),
+        (("import", "junk", "--out", "junk"), "is not empty and holds no import"),
         (("import", "junk", "--out", "cohort", "--rois", "gone"), "no such folder"),
         (("import", "junk", "--out", "cohort", "--sequences", "T1,T9"), "no such role"),
         (("import", "junk", "--out", "cohort", "--labels", "gone.csv"), "there is no such file"),

@@ -106,8 +106,9 @@ def _start(out: Path, key_file: Path, settings: ImportSettings, labels: Path | N
         problems.append(
             Problem("preparation.onto", "is no sequence of this import", onto, ", ".join(settings.sequences))
         )
-    if out.exists() and not out.is_dir():
-        problems.append(Problem("--out", "is a file", str(out), "a folder, new or of an earlier import"))
+    if out.exists() and not (out.is_dir() and ((out / index.FILE_NAME).exists() or not any(out.iterdir()))):
+        what = "is not empty and holds no import" if out.is_dir() else "is a file"
+        problems.append(Problem("--out", what, str(out), "a new folder, or one of an earlier import"))
     if rois is not None and not rois.is_dir():
         problems.append(Problem("--rois", "there is no such folder", remedy="Name the folder that holds the masks."))
     if problems:
