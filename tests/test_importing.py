@@ -31,11 +31,11 @@ BOXED = ("box", "point")
 MENDED = ("missing_slice", "truncated", "uneven", "tilted")
 
 
-def run_import(archive, out, *more, labels=True):
-    words = ["import", str(archive.dicom), "--out", str(out), "--workers", "2", *more]
+def run_import(archive, out, *more, labels=True, words=WORDS):
+    command = ["import", str(archive.dicom), "--out", str(out), "--workers", "2", *more]
     if labels:
-        words += ["--labels", str(archive.labels), "--rois", str(archive.rois), *WORDS]
-    return CliRunner().invoke(app, words)
+        command += ["--labels", str(archive.labels), "--rois", str(archive.rois), *words]
+    return CliRunner().invoke(app, command)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +192,12 @@ def test_a_killed_import_goes_on_to_the_same_cohort(few, tmp_path):
     for path in whole.rglob("*"):
         if path.suffix in (".csv", ".gz"):
             assert (tmp_path / "cohort" / path.relative_to(whole)).read_bytes() == path.read_bytes()
+
+
+def test_words_that_may_have_been_exchanged_are_asked_about(few, tmp_path):
+    exchanged = ("--positive", "adenoma", "--negative", "adenocarcinoma")
+    assert "More malignant than benign" in run_import(few, tmp_path / "cohort", words=exchanged).output
+    assert "More malignant than benign" not in run_import(few, tmp_path / "cohort").output
 
 
 def test_without_a_table_the_series_are_listed_and_shown(few, tmp_path):

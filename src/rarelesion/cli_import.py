@@ -107,6 +107,8 @@ def _text(done: "Imported", labelled: bool) -> str:
         return "\n".join(lines)
     words = ", ".join(f"{times} {name}" for name, times in done.labels.items())
     lines.append(f"{done.cases} cases ({words})")
+    if done.labels["malignant"] > done.labels["benign"]:
+        lines.append("More malignant than benign cases: is --positive the word for malignant, and not --negative?")
     if done.asides:
         lines.append(f"{len(done.asides)} not in the cohort:")
         shown = [f"  {_who(one)}: {one.reason}. {one.remedy}".rstrip() for one in done.asides]
