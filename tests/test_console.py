@@ -1,3 +1,7 @@
+import sys
+import zipfile
+
+import numpy as np
 import pytest
 import typer
 
@@ -20,6 +24,46 @@ def test_ctrl_c_says_how_to_go_on_and_ends_with_130(capsys):
         raise KeyboardInterrupt
     assert end.value.exit_code == 130
     assert "Give the same command again to go on where it stopped." in capsys.readouterr().err
+
+
+def test_ctrl_c_at_any_line_of_writing_an_archive_leaves_no_complaint_of_what_is_half_made(tmp_path, monkeypatch):
+    """The destructor of a ZipFile cut short in its making fails; Python prints that with a traceback."""
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    def called(frame) -> str:
+        return frame.f_code.co_name
+
+    def interrupting(line: int):
+        seen = 0
+
+        def trace(frame, event, _):
+            nonlocal seen
+            if frame.f_code.co_filename != zipfile.__file__ or "__del__" in (called(frame), called(frame.f_back)):
+                return None  # what is raised in a destructor Python itself swallows
+            seen += event == "line"
+            if seen == line and event == "line":
+                raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    def stopped_at(line: int) -> bool:
+        """Whether writing an archive has as many lines as that, and is so stopped there."""
+        traced = sys.gettrace()
+        try:
+            with guarded(), (tmp_path / "half.npz").open("wb") as file:
+                sys.settrace(interrupting(line))
+                np.savez(file, allow_pickle=False, a=np.zeros(3))
+        except typer.Exit:
+            return True
+        finally:
+            sys.settrace(traced)
+        return False
+
+    stops = next(line for line in range(1, 1000) if not stopped_at(line)) - 1
+    assert stops > 50
+    assert complaints == []
 
 
 def test_an_error_of_ours_is_not_hidden():

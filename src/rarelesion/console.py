@@ -2,6 +2,7 @@
 
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,9 +27,31 @@ def guarded() -> Iterator[None]:
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+    except BaseException as error:
+        errors = list(_with_earlier(error))
+        if not any(isinstance(each, KeyboardInterrupt) for each in errors):
+            raise
+        _let_go(errors)
         print("\nStopped. Give the same command again to go on where it stopped.", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _with_earlier(error: BaseException | None) -> Iterator[BaseException]:
+    """Go through an error and those it came up among: closing a ZipFile after Ctrl-C can raise an error of its own."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _let_go(errors: list[BaseException]) -> None:
+    """Drop what Ctrl-C left half made, without its complaints: a ZipFile's destructor would print a traceback."""
+    complain = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        for error in errors:
+            traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = complain
 
 
 class ConsoleProgress:
