@@ -119,6 +119,15 @@ def test_of_two_copies_the_first_by_path_is_kept(archive, tmp_path):
     assert codes(found)["duplicate"] == 1
 
 
+def test_slices_that_a_program_gave_one_uid_are_no_copies(tmp_path):
+    for number in range(1, 6):
+        write_dicom(tmp_path / "archive" / f"{number}", slice_tags(number=number, SOPInstanceUID="1.2.3"))
+    shutil.copy(tmp_path / "archive" / "4", tmp_path / "archive" / "copy")
+    found = indexed(tmp_path / "archive", tmp_path / "out")
+    assert [one.slices for one in found.series()] == [5]
+    assert codes(found) == {"duplicate": 1}
+
+
 def test_stacks_of_one_series_have_names_of_their_own(tmp_path):
     folder = tmp_path / "archive"
     for number, b_value in enumerate((0, 800)):

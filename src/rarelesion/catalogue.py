@@ -214,15 +214,19 @@ class Writer:
         self._about("stale", 0)
 
     def _find_twins(self) -> None:
-        """Mark the frames of files whose image is there already in an earlier file."""
+        """Mark the frames of files whose image is there already in an earlier file.
+
+        Some programs that take out names give one UID to all slices: a copy has the same place and number, too.
+        """
         self._connection.execute("UPDATE frames SET twin = 0")
         shared = self._connection.execute(
-            "SELECT patient, instance, file FROM frames JOIN files ON files.id = frames.file "
+            "SELECT patient, instance, x, y, z, instance_number, file FROM frames "
+            "JOIN files ON files.id = frames.file "
             "WHERE number = 0 AND instance IN (SELECT instance FROM frames WHERE number = 0 AND instance != '' "
-            "GROUP BY instance HAVING count(*) > 1) ORDER BY patient, instance, place"
+            "GROUP BY instance HAVING count(*) > 1) ORDER BY patient, instance, x, y, z, instance_number, place"
         ).fetchall()
-        for _, rows in groupby(shared, key=lambda row: row[:2]):
-            later = [(file,) for _, _, file in rows][1:]
+        for _, rows in groupby(shared, key=lambda row: row[:-1]):
+            later = [(file,) for *_, file in rows][1:]
             self._connection.executemany("UPDATE frames SET twin = 1 WHERE file = ?", later)
 
     def _make_series(self, series: str, place: int) -> None:
