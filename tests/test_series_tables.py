@@ -57,6 +57,15 @@ def test_what_a_person_chose_survives(tmp_path):
     assert [line["proposed"] for line in rows(path)] == ["T1", "T2", "other", "DWI"]
 
 
+def test_series_that_have_gone_ask_for_nothing_unless_a_person_chose_their_role(tmp_path):
+    path = tmp_path / "roles.csv"
+    write_roles(path, FOUND, {})
+    edit(path, "s-a", "DWI")
+    assert read_roles(path, [one for one in FOUND if one.series != "s-b"]) == {"s-a": "DWI"}
+    with pytest.raises(InputError, match=r"roles\.csv:2:series: there is no such series"):
+        read_roles(path, [one for one in FOUND if one.series != "s-a"])
+
+
 def test_an_empty_cell_is_no_choice(tmp_path):
     write_roles(tmp_path / "roles.csv", FOUND, {})
     edit(tmp_path / "roles.csv", "s-b", "")

@@ -41,8 +41,9 @@ def write_roles(path: Path, series: Sequence[Series], chosen: Mapping[str, str])
 def read_roles(path: Path, series: Sequence[Series]) -> dict[str, str]:
     """The roles a person has changed in roles.csv: series -> role, only where it is another than the one proposed then.
 
-    Roles may be written in small letters; an empty cell is no choice. Raises InputError with every unknown series,
-    unknown role and series named twice, each with its row.
+    Roles may be written in small letters; an empty cell is no choice. Rows of series that have gone from the archive
+    are passed over where nobody changed them. Raises InputError with every other unknown series, unknown role and
+    series named twice, each with its row.
     """
     sheet = read_sheet(path)
     missing = [name for name in ("series", "role") if name not in sheet.columns]
@@ -57,17 +58,23 @@ def read_roles(path: Path, series: Sequence[Series]) -> dict[str, str]:
     for row in sheet.rows:
         name, role = row.cells["series"], _role(row.cells["role"])
         if name not in known:
-            problems.append(_unknown_series(row, name, known))
+            if not _is_untouched(row, role):
+                problems.append(_unknown_series(row, name, known))
         elif name in seen:
             problems.append(Problem(row.at("series"), f"{name} stands in row {seen[name].number} already"))
         elif role is None:
             problems.append(_unknown_role(row))
-        elif role and role != _role(row.cells.get("proposed", "")):
+        elif role and not _is_untouched(row, role):
             chosen[name] = role
         seen.setdefault(name, row)
     if problems:
         raise InputError(problems)
     return chosen
+
+
+def _is_untouched(row: Row, role: str | None) -> bool:
+    """Whether the role is the one that was proposed."""
+    return bool(role) and role == _role(row.cells.get("proposed", ""))
 
 
 def _role(text: str) -> str | None:
