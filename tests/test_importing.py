@@ -2,15 +2,21 @@
 
 import contextlib
 import csv
+import dataclasses
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from messy_archive import PLANTED, make_archive
@@ -194,6 +200,51 @@ def test_a_killed_import_goes_on_to_the_same_cohort(few, tmp_path):
             assert (tmp_path / "cohort" / path.relative_to(whole)).read_bytes() == path.read_bytes()
 
 
+def test_one_odd_patient_does_not_end_the_import(few, tmp_path):
+    disk = shutil.copytree(few.folder, tmp_path / "disk")
+    for path in [path for path in (disk / "dicom").rglob("*") if path.is_file()]:
+        dataset = dcmread(path)
+        if dataset.PatientID == "HOSP00001":
+            dataset.PatientID = dataset.PatientName = dataset.PatientBirthDate = ""
+        if dataset.PatientID == "HOSP00000" and dataset.SeriesDescription.startswith("t1"):
+            del dataset.ImagePositionPatient
+        dataset.save_as(path)
+    on_image = np.pad(np.ones((9, 9, 2), np.uint8), ((19, 20), (19, 20), (4, 4)))
+    nib.save(nib.Nifti1Image(on_image, None), disk / "marks" / "HOSP00000.nii.gz")
+    (disk / "marks" / "HOSP00005_link.nii.gz").symlink_to("gone.nii.gz")
+    nowhere = disk / "dicom" / os.fsdecode(b"Quackenbush\xff")
+    nowhere.touch()
+    (disk / "onto.toml").write_text('[preparation]\nonto = "T1"\n', encoding="utf-8")
+    odd = dataclasses.replace(few, folder=disk)
+    result = run_import(odd, tmp_path / "cohort", "--config", str(disk / "onto.toml"), "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert "archive: there are series with neither Patient ID nor name" in result.output
+    left = {row["code"] for row in rows_of(tmp_path / "cohort" / "not_in_cohort.csv")}
+    assert left == {"no-dicom", "no-number", "series", "strange-mark"}
+    assert len(rows_of(tmp_path / "cohort" / "cohort.csv")) == 4
+    name = next(row["file"] for row in rows_of(tmp_path / "cohort" / "left_out.csv") if row["code"] == "empty")
+    found = run_import(odd, tmp_path / "cohort", "--find", name)
+    assert found.output.endswith("Quackenbush\\udcff\n")
+
+
+class Ended(ThreadPoolExecutor):
+    """Processes that the system has ended, as where memory runs out."""
+
+    def __init__(self, workers, *_):
+        super().__init__(workers)
+
+    def submit(self, *_):
+        raise BrokenProcessPool("ended")
+
+
+@pytest.mark.parametrize("stage", ["importing", "index"])
+def test_a_worker_that_is_ended_is_told(few, tmp_path, monkeypatch, stage):
+    monkeypatch.setattr(f"rarelesion.{stage}.ProcessPoolExecutor", Ended)
+    result = run_import(few, tmp_path / "cohort")
+    assert result.exit_code == 2
+    assert "a worker process was ended from outside" in result.output
+
+
 def test_words_that_may_have_been_exchanged_are_asked_about(few, tmp_path):
     exchanged = ("--positive", "adenoma", "--negative", "adenocarcinoma")
     assert "More malignant than benign" in run_import(few, tmp_path / "cohort", words=exchanged).output
@@ -238,6 +289,7 @@ def test_the_record_tells_how_it_was_made(made, archive):
         (("import", "junk", "--out", "cohort"), "no DICOM image"),
         (("import", "junk", "--out", "junk/readme.txt"), "is a file"),
         (("import", "junk", "--out", "junk"), "is not empty and holds no import"),
+        (("import", "junk", "--out", "."), "is not empty and holds no import"),
         (("import", "junk", "--out", "cohort", "--rois", "gone"), "no such folder"),
         (("import", "junk", "--out", "cohort", "--sequences", "T1,T9"), "no such role"),
         (("import", "junk", "--out", "cohort", "--labels", "gone.csv"), "there is no such file"),

@@ -33,6 +33,14 @@ def test_a_number_of_a_lesion_is_no_patient(tmp_path):
     assert len(strangers) == 1
 
 
+def test_a_link_that_leads_nowhere_is_told(tmp_path):
+    (tmp_path / "12345_seg.nii.gz").symlink_to("gone.nii.gz")
+    assert found_in(tmp_path, "AB-77.nii.gz") == (
+        {"AB-77": [("AB-77.nii.gz", "")]},
+        (file_pseudonym(KEY, "12345_seg.nii.gz"),),
+    )
+
+
 def test_two_patients_in_one_name_belong_to_neither(tmp_path):
     by_patient, strangers = found_in(tmp_path, "12345/AB-77.nii.gz", "12345/notes.txt")
     assert by_patient == {}

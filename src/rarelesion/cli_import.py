@@ -67,14 +67,16 @@ def import_dicom(
         "keep": _names(keep),
         "roi_label": roi_label,
     }
-    key_file = key or out.with_name(f"{out.name}-key.txt")
+    whole = out if out.name not in ("", "..") else out.resolve()
+    key_file = key or whole.parent / f"{whole.name}-key.txt"
     with guarded():
         settings = read_import_settings(config, overrides)
         if key_file.resolve().is_relative_to(out.resolve()):
             remedy = "Keep it elsewhere: whoever gets the cohort must not get the key."
             raise InputError(Problem("--key", "the key lies in the cohort's folder", remedy=remedy))
         if find is not None:
-            print(find_pseudonym(find, dicom, rois, labels, key_file, settings))
+            found = find_pseudonym(find, dicom, rois, labels, key_file, settings)
+            print(found.encode("utf-8", "backslashreplace").decode())  # names of files may be in no encoding
             return
         with ConsoleProgress() as progress:
             processes = workers or default_workers()
@@ -98,7 +100,8 @@ def _described(done: "Imported") -> dict[str, Any]:
 def _text(done: "Imported", labelled: bool) -> str:
     lines = [f"{done.series} series of {done.patients} patients: {_counts(done.roles)}"]
     if done.left_out_files:
-        lines.append(f"{sum(done.left_out_files.values())} files left out: {_counts(done.left_out_files)}")
+        files = sum(done.left_out_files.values())
+        lines.append(f"{files} file{'s' * (files > 1)} left out: {_counts(done.left_out_files)}")
     if not labelled:
         lines += [
             f"Look at {done.out / 'contact'} and correct the column `role` of {done.out / 'roles.csv'}.",
@@ -127,7 +130,8 @@ def _counts(times: "dict[str, int] | Any") -> str:
 
 
 def _who(aside: Any) -> str:
-    return " ".join(filter(None, (f"row {aside.row}" if aside.row else "", aside.patient))) or "mask"
+    told = " ".join(filter(None, (f"row {aside.row}" if aside.row else "", aside.patient)))
+    return told or ("archive" if aside.code == "no-number" else "mask")
 
 
 def _first(lines: list[str], rest: str) -> list[str]:

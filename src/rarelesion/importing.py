@@ -9,6 +9,7 @@ import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -220,10 +221,13 @@ def _run(jobs: Sequence[PatientJob], workers: int, progress: OnProgress) -> dict
             keep(job, import_patient(job))
         return results
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(import_patient, job): job for job in jobs}
         try:
+            waiting = {pool.submit(import_patient, job): job for job in jobs}
             for done in as_completed(waiting):
                 keep(waiting[done], done.result())
+        except BrokenProcessPool:
+            remedy = "Give the same command again, with fewer --workers: it goes on where it stopped."
+            raise InputError(Problem("the volumes", "a worker process was ended from outside", remedy=remedy)) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -242,13 +246,19 @@ def _verified(
 def _unlisted(patients: Iterable[str], diagnoses: Iterable[Diagnosis], asides: Iterable[Aside]) -> Iterator[Aside]:
     listed = {one.patient for one in diagnoses} | {one.patient for one in asides}
     for patient in sorted(set(patients) - listed):
-        yield Aside(None, patient, "no-row", "the patient is not in the table", "Add a row, or leave the patient out.")
+        remedy = "Add a row, or leave the patient out."
+        if patient:
+            yield Aside(None, patient, "no-row", "the patient is not in the table", remedy)
+        else:
+            remedy = "series.csv has them, without a patient. Export them again with Patient ID."
+            yield Aside(None, "", "no-number", "there are series with neither Patient ID nor name", remedy)
 
 
 def _strange_marks(names: Iterable[str]) -> Iterator[Aside]:
     for name in names:
+        reason = f"the mask {name} belongs to no patient, or to several, or is a link that leads nowhere"
         remedy = "Put the hospital's number into its name, or name the file in the column `roi`."
-        yield Aside(None, "", "strange-mark", f"the mask {name} belongs to no patient, or to several", remedy)
+        yield Aside(None, "", "strange-mark", reason, remedy)
 
 
 # --- what is said of it ----------------------------------------------------------------------------------------------
@@ -267,7 +277,7 @@ def _summary(
         out=out,
         key=key_file,
         series=len(found),
-        patients=len({one.patient for one in found}),
+        patients=len({one.patient for one in found if one.patient}),
         roles=dict(Counter(one.role for one in found).most_common()),
         left_out_files=dict(Counter(one.reason for one in archive.left_out()).most_common()),
         cases=None if rows is None else len(rows),

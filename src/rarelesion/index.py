@@ -176,20 +176,15 @@ def _read_all(folder: Path, key: bytes, entries: Iterable[Entry | Reading], work
                 else:
                     yield _read_chunk(folder, key, chunk)
                 if len(waiting) >= workers * IN_FLIGHT:
-                    yield _result(waiting.popleft())
+                    yield waiting.popleft().result()
             while waiting:
-                yield _result(waiting.popleft())
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            remedy = "Give the same command again, with fewer workers: it goes on where it stopped."
+            raise InputError(Problem(FOLDER, "a worker process was ended from outside", remedy=remedy)) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _result(future: Future[list[Reading]]) -> list[Reading]:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        remedy = "Give the same command again, with fewer workers: it goes on where it stopped."
-        raise InputError(Problem(FOLDER, "a worker process was ended from outside", remedy=remedy)) from None
 
 
 def _prepare() -> None:

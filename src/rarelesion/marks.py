@@ -35,7 +35,7 @@ def find_marks(
 
     A file belongs to the patient whose number is a folder on its way, its whole name, or a stretch of it between
     underscores, hyphens, dots or blanks. A part equal to a sequence says on which it was drawn. Files `named` in the
-    table are passed over.
+    table are passed over. What is no file, such as a link that leads nowhere, is among the uncertain.
     """
     found: dict[str, list[MarkFile]] = defaultdict(list)
     strangers = []
@@ -45,7 +45,7 @@ def find_marks(
         name = file_pseudonym(key, relative.as_posix())
         words = _words(relative)
         owners = {owner for word in words if (owner := pseudonym(key, "patient", word)) in patients}
-        if len(owners) == 1:
+        if len(owners) == 1 and path.is_file():
             told = [one for one in sequences if one.casefold() in {word.casefold() for word in words}]
             found[owners.pop()].append(MarkFile(path, name, told[0] if len(told) == 1 else ""))
         else:

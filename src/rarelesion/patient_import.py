@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,7 +78,10 @@ def import_patient(job: PatientJob) -> PatientResult:
     `Aside` of its row of the table; nothing of it is written.
     """
     record = job.folder / "record.json"
-    made_from = _fingerprint(job)
+    try:
+        made_from = _fingerprint(job)
+    except OSError:  # what cannot be read now is named by whoever reads it, and the patient made anew next time
+        made_from = secrets.token_hex()
     if record.exists() and (stored := _kept(job, record, made_from)) is not None:
         return stored
     result = _make(job)
@@ -137,7 +141,11 @@ def _make(job: PatientJob) -> PatientResult:
             asides.append(Aside(diagnosis.row, job.patient, "mark", reason, ""))
     if not made:
         return PatientResult((), tuple(asides), (*job.chosen.notes, *notes))
-    prepared = prepare(images, made[0][1], job.settings.preparation)
+    try:
+        prepared = prepare(images, made[0][1], job.settings.preparation)
+    except InputError as error:
+        asides += [Aside(one.row, job.patient, "series", _told(error), "") for one, _ in made]
+        return PatientResult((), tuple(asides), (*job.chosen.notes, *notes))
     moved = {step.sequence for step in prepared.steps if step.name == "register"}
     notes += [f"{one.where}: {one.message}" for one in prepared.warnings if one.where not in moved]
     for sequence, image in prepared.images.items():
