@@ -36,7 +36,7 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Read a CSV table (UTF-8; comma, semicolon or tab) or the first sheet of an Excel workbook.
+    """Read a CSV table (UTF-8; comma, semicolon or tab) or the first sheet of an Excel workbook that is not hidden.
 
     Blank lines are skipped and still counted. Raises InputError where it is no table: not there, not UTF-8 text,
     empty, no rows, a column without a name or with the name of another, a row longer than the header.
@@ -56,7 +56,8 @@ def read_sheet(path: Path) -> Sheet:
     _check_shape(path.name, columns, lines)
     rows = tuple(Row(path.name, number, dict(_pad(columns, cells))) for number, cells in lines)
     if not rows:
-        raise InputError(Problem(path.name, "the table has a header and no rows", remedy="Give one row a case."))
+        remedy = "Give one row a case; of a workbook the first sheet is read."
+        raise InputError(Problem(path.name, "the table has a header and no rows", remedy=remedy))
     return Sheet(path.name, tuple(columns), rows)
 
 
@@ -66,10 +67,14 @@ def _csv_records(path: Path) -> Iterator[list[str]]:
     except UnicodeDecodeError as error:
         remedy = "In Excel choose 'Save as' and 'CSV UTF-8', or save as .xlsx."
         raise InputError(Problem(path.name, "not a table in UTF-8 text", remedy=remedy)) from error
-    header = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
+    lines = text.splitlines(keepends=True)
+    told = lines[0][4:5] if lines and lines[0].lower().startswith("sep=") else ""  # which tells Excel the separator
+    if told:
+        lines[0] = "\n"
+    header = next((line for line in lines if line.strip()), "")
+    delimiter = told if told in (",", ";", "\t") else max(",;\t", key=header.count)
     try:
-        for record in csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True):
+        for record in csv.reader(lines, delimiter=delimiter, strict=True):
             yield [cell.strip() for cell in record]
     except csv.Error as error:
         raise InputError(Problem(path.name, f"not a table: {error}", remedy="Check the quotes in the file.")) from error
@@ -81,7 +86,10 @@ def _excel_records(path: Path) -> Iterator[list[str]]:
             # openpyxl warns of styles and drop-down lists it does not keep: no business of a reader of values.
             warnings.simplefilter("ignore")
             workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            records = [list(record) for record in workbook.worksheets[0].iter_rows(values_only=True)]
+            sheets = workbook.worksheets
+            sheet = next((each for each in sheets if each.sheet_state == "visible"), sheets[0])
+            sheet.reset_dimensions()  # some programs write that the sheet has one cell
+            records = [list(record) for record in sheet.iter_rows(values_only=True)]
             workbook.close()
     except Exception as error:  # openpyxl lets errors of zip, XML and its own through
         remedy = "Save the table as .xlsx or as CSV UTF-8 again."
@@ -105,14 +113,18 @@ def _check_shape(name: str, columns: list[str], lines: list[tuple[int, list[str]
         for column, times in Counter(columns).items()
         if times > 1 or not column
     ]
+    longer = [(number, cells) for number, cells in lines if any(cells[len(columns) :])]
+    if len(longer) > max(1, len(lines) / 2):  # a title, or cells that were merged
+        remedy = "Remove the lines above the header; it needs a name for each column."
+        found = f"{len(columns)} cells, and {len(longer)} rows with more"
+        raise InputError([*problems, Problem(f"{name}:1", "the first line is no header", found, remedy=remedy)])
     problems += [
         Problem(
             f"{name}:{number}:{len(columns) + 1}",
             "the row has more cells than the header",
             remedy="Quote a cell that holds the separator.",
         )
-        for number, cells in lines
-        if any(cells[len(columns) :])
+        for number, _ in longer
     ]
     if problems:
         raise InputError(problems)
