@@ -53,6 +53,7 @@ def test_rows_become_diagnoses_and_the_rest_is_listed(tmp_path):
 
 def test_a_number_that_lost_its_zeros_finds_its_patient():
     assert patient_of("42", KEY, known("00042", "77")) == pseudonym(KEY, "patient", "00042")
+    assert patient_of("42.0", KEY, known("00042", "77")) == pseudonym(KEY, "patient", "00042")
     assert patient_of("ab12", KEY, known("AB12")) == pseudonym(KEY, "patient", "AB12")
 
 
@@ -102,6 +103,8 @@ def test_names_in_a_wrong_label_column_are_not_repeated(tmp_path):
         ("who", [f"Person {n}" for n in range(24)], "different words"),
         ("number", [f"{n}" for n in range(1000000, 1000024)], "long numbers"),
         ("surname", ["Smith", "Jones"] * 12, "header"),
+        ("group", ["Smith", "Jones", "Brown", "Ng", "Silva", "Haddad"], "6 different words"),
+        ("Remarks", ["seen by Dr Smith", ""] * 12, "what they like"),
     ],
 )
 def test_columns_that_may_identify_are_not_kept(tmp_path, column, entries, reason):
@@ -117,7 +120,9 @@ def test_columns_that_may_identify_are_not_kept(tmp_path, column, entries, reaso
 def test_the_same_lesion_twice_is_an_error(tmp_path):
     found = problems_of(table(tmp_path, "patient_id,label\n1,carcinoma\n2,adenoma\n1,carcinoma\n"))
     assert len(found) == 1
-    assert "same lesion as in row 2" in found[0]
+    assert "same lesion as in row 2;" in found[0]
+    found = problems_of(table(tmp_path, "patient_id,label\n1,carcinoma\n2,adenoma\n1,adenoma\n"))
+    assert "same lesion as in row 2 with the other label;" in found[0]
 
 
 def test_all_bad_cells_are_told_at_once_and_no_path(tmp_path):

@@ -4,6 +4,7 @@ The table is read row by row as people keep it: rows that cannot become cases ar
 goes on. Nothing that could identify a patient leaves this module: a row is named by its number, a patient by pseudonym.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -142,8 +143,9 @@ def patient_of(number: str, key: bytes, patients: Set[str]) -> str:
     exact = pseudonym(key, "patient", number)
     if exact in patients or not number:
         return exact
+    number = re.sub(r"^(\d+)\.0+$", r"\1", number)  # as programs write that took it for a measurement
     bare = number.lstrip("0") or "0"
-    ways = {number.upper(), number.lower(), bare}
+    ways = {number, number.upper(), number.lower(), bare}
     if number.isdigit():
         ways |= {bare.zfill(length) for length in range(len(bare), LONGEST_NUMBER + 1)}
     known = {name for name in (pseudonym(key, "patient", way) for way in ways) if name in patients}
@@ -214,11 +216,11 @@ def _ball(row: Row, problems: list[Problem]) -> tuple[tuple[float, float, float]
 
 def _inside_out(diagnoses: list[Diagnosis], table: Sheet) -> Iterator[Problem]:
     """Rows of one patient that cannot be told apart."""
-    seen: dict[tuple[object, ...], int] = {}
+    seen: dict[tuple[object, ...], Diagnosis] = {}
     for one in diagnoses:
         where = (one.patient, one.lesion, one.mark, one.ball, tuple(sorted(map(str, one.boxes.items()))), one.study)
-        first = seen.setdefault(where, one.row)
-        if first != one.row:
+        first = seen.setdefault(where, one)
+        if first is not one:
             remedy = "Remove one; or tell lesions apart by `lesion`, the number or name in the mask."
-            what = f"the same lesion as in row {first}"
+            what = f"the same lesion as in row {first.row}{' with the other label' * (first.label != one.label)}"
             yield Problem(f"{table.name}:{one.row}", what, f"patient {one.patient}", "one row a lesion", remedy)

@@ -15,11 +15,20 @@ HEADER = re.compile(
     r"telephone|e?mail|mrn|accession([_ ]?(no|number))?|ssn|nhs([_ ]?(no|number))?|insurance)($|[_\W])",
     re.IGNORECASE,
 )
+PROSE = re.compile(
+    r"(^|[_\W])(comments?|commentaires?|remarks?|remarques?|notes?|free[_ ]?text|bemerkung(en)?|kommentare?|befund|"
+    r"physicians?|doctors?|surgeons?|radiologists?|operator|referr\w+|[aä]rzt(in)?|arzt|zuweiser|einsender|m[eé]decin)"
+    r"($|[_\W])",
+    re.IGNORECASE,
+)
+"""Headers of columns in which people write whatever they like, or who they are."""
 SCRIPTS = ("CJK", "HANGUL", "HIRAGANA", "KATAKANA")
 """Which write names without spaces."""
 SHARE = 1 / 3  # of the cells that look like a date or a DICOM name, from which on the column does
 MOST_WORDS = 20
 """Different words that a column of groups may have; with more, and hardly any twice, it names people."""
+FEWEST_WORDS = 6
+"""From so many words on, none of which is there twice, a column has no groups."""
 
 
 def is_name(text: str) -> bool:
@@ -47,12 +56,16 @@ def why_not_to_copy(header: str, cells: Sequence[str]) -> str:
     """As `why_telling`, and stricter, for a column that is to be copied: one date, many words, long numbers."""
     given = [cell for cell in cells if cell]
     dates = sum(bool(FULL_DATE.match(cell)) for cell in given)
-    words = {cell for cell in given if not re.fullmatch(r"[-+]?\d*[.,]?\d+", cell)}
+    spoken = [cell for cell in given if not re.fullmatch(r"[-+]?\d*[.,]?\d+", cell)]
+    words = set(spoken)
     long = sum(bool(LONG_NUMBER.match(cell)) for cell in given)
     if reason := why_telling(header, cells):
         return reason
     if dates:
         return f"{dates} of {len(given)} cells are dates"
-    if len(words) > MOST_WORDS and len(words) > 0.5 * len(given):
+    if spoken and PROSE.search(header):
+        return "its header says that people write in it what they like"
+    alone = len(words) >= FEWEST_WORDS and len(words) == len(spoken)
+    if alone or (len(words) > MOST_WORDS and len(words) > 0.5 * len(given)):
         return f"{len(words)} different words in {len(given)} cells"
     return f"{long} of {len(given)} cells are long numbers" if long else ""
