@@ -45,6 +45,19 @@ def test_frames_without_an_instance_number_of_their_own_are_no_twins(tmp_path):
     assert fill(tmp_path, rows).left_out() == ()
 
 
+def fill_up(catalogue):
+    with catalogue.writing() as writer:
+        pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
+        writer._connection.execute(f"PRAGMA max_page_count = {pages}")
+        writer.add([reading(f"f-{n}", n, n) for n in range(1000)])
+
+
+def test_a_full_disk_is_told_as_such(tmp_path):
+    with pytest.raises(InputError, match="no space is left") as caught:
+        fill_up(Catalogue(tmp_path / "index.sqlite", KEY))
+    assert "emove" not in str(caught.value)
+
+
 def test_what_is_not_seen_again_is_forgotten(tmp_path):
     fill(tmp_path, [reading("f-1", 0, 1), reading("f-2", 1, 2)])
     catalogue = fill(tmp_path, [Reading("f-2", "", "s", 0, None)])

@@ -4,6 +4,7 @@ The rollback journal is SQLite's plain one, which leaves no file beside the inde
 SQLite itself restores the last state that was whole.
 """
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -71,9 +72,7 @@ class Catalogue:
             with connection:
                 yield connection
         except (sqlite3.Error, OSError) as error:
-            kind = type(error).__name__
-            remedy = "Remove index.sqlite and give the same command again; is there space, and may this account write?"
-            raise InputError(Problem(WHERE, f"cannot be read or written ({kind})", remedy=remedy)) from None
+            raise InputError(_refused(error)) from None
         finally:
             if connection is not None:
                 connection.close()
@@ -124,6 +123,14 @@ class Catalogue:
         if not rows:
             raise KeyError(stack)
         return rows
+
+
+def _refused(error: sqlite3.Error | OSError) -> Problem:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(error, "errno", 0) == errno.ENOSPC:
+        remedy = "Free some space or choose another folder, then give the same command again: it goes on."
+        return Problem(WHERE, "cannot be written: no space is left", remedy=remedy)
+    remedy = "May this account write there? Else remove index.sqlite and give the same command again."
+    return Problem(WHERE, f"cannot be read or written ({type(error).__name__})", remedy=remedy)
 
 
 def _prepare(connection: sqlite3.Connection, lock: str) -> None:

@@ -220,7 +220,7 @@ def _run(jobs: Sequence[PatientJob], workers: int, progress: OnProgress) -> dict
         for job in jobs:
             keep(job, import_patient(job))
         return results
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), index.prepare_worker) as pool:
         try:
             waiting = {pool.submit(import_patient, job): job for job in jobs}
             for done in as_completed(waiting):

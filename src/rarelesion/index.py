@@ -167,7 +167,7 @@ def _read_all(folder: Path, key: bytes, entries: Iterable[Entry | Reading], work
         for chunk in chunks:
             yield _read_chunk(folder, key, chunk)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), prepare_worker) as pool:
         waiting: deque[Future[list[Reading]]] = deque()
         try:
             for chunk in chunks:
@@ -187,7 +187,7 @@ def _read_all(folder: Path, key: bytes, entries: Iterable[Entry | Reading], work
             raise
 
 
-def _prepare() -> None:
+def prepare_worker() -> None:
     """In a new worker: Ctrl-C is for the parent to hear; without a parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
