@@ -2,6 +2,7 @@
 
 import pytest
 
+from rarelesion.identifying import is_name
 from rarelesion.table_checks import ids_alike, listed, words_alike
 
 
@@ -23,3 +24,19 @@ def test_leading_zeros_count_in_words_only():
 def test_long_lists_are_cut():
     assert listed("abcdefg") == "a, b, c, d, e and 2 more"
     assert listed("aab") == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Doe^John^^Dr.^", True),
+        ("Müller-Lüdenscheidt, Eva", True),
+        ("O'Neil^Sean", True),
+        ("van der Berg, Piet", True),
+        ("p-7k3qxa2m5c-1", False),
+        ("Subject-A", False),
+        ("case_01", False),
+    ],
+)
+def test_what_is_written_as_names_are(text, expected):
+    assert is_name(text) is expected

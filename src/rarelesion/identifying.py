@@ -8,7 +8,8 @@ FULL_DATE = re.compile(
     r"^(\d{1,2}[./-]\d{1,2}[./-](19|20)?\d{2}|(19|20)\d{2}[./-]?(0[1-9]|1[0-2])[./-]?[0-3]\d)(\D.*)?$"
 )
 LONG_NUMBER = re.compile(r"^\d{7,}$")
-NAME = re.compile(r"^[^\W\d_]{2,}(\^|,\s*|[ _])[^\W\d_][^\W\d_.^' -]*\.?([\^ _][^\W\d_.^' -]*)*$")
+_WORD = r"[^\W\d_](?:[^\W\d_]|['’-](?=[^\W\d_]))"
+NAME = re.compile(rf"^{_WORD}+(?:(?:\^+|,\s*|[ _]){_WORD}*\.?)+[\^ _]*$")
 HEADER = re.compile(
     r"(^|[_\W])((patient|pat|first|last|sur|family|given|full|middle)?[_ ]?name|vorname|nachname|nom|prenom|apellido|"
     r"dob|born|birth(day|date)?|date[_ ]?of[_ ]?birth|geburts?(datum|tag)?|geboren|address|adresse|street|phone|"
