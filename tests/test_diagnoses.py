@@ -117,6 +117,13 @@ def test_columns_that_may_identify_are_not_kept(tmp_path, column, entries, reaso
     assert entries[0] not in found[0]
 
 
+@pytest.mark.parametrize("column", ["roi", "image_T1", "box_T2"])
+def test_paths_and_places_are_never_copied(tmp_path, column):
+    text = f"patient_id,label,{column}\n1,carcinoma,\n2,adenoma,\n"
+    settings = ImportSettings(positive="carcinoma", negative="adenoma", keep=(column,))
+    assert "this column is never copied" in problems_of(table(tmp_path, text), settings)[0]
+
+
 def test_the_same_lesion_twice_is_an_error(tmp_path):
     found = problems_of(table(tmp_path, "patient_id,label\n1,carcinoma\n2,adenoma\n1,carcinoma\n"))
     assert len(found) == 1

@@ -21,7 +21,7 @@ from rarelesion.types import Roi
 
 LONGEST_NUMBER = 16
 """Digits of a hospital's number, leading zeros among them, which spreadsheets drop."""
-OWN_COLUMNS = ("case_id", "patient_id", "label", "split")
+OWN_COLUMNS = ("case_id", "patient_id", "label", "split", "roi")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,7 +102,7 @@ def _table_problems(table: Sheet, settings: ImportSettings) -> Iterator[Problem]
     for column in settings.keep:
         if column not in table.columns:
             yield Problem(f"{table.name}:1:{column}", "there is no such column to keep", ", ".join(table.columns))
-        elif column in OWN_COLUMNS or column in wanted.values():
+        elif column in (*OWN_COLUMNS, *wanted.values()) or column.startswith(("image_", "mask_", "box_")):
             yield Problem(f"{table.name}:1:{column}", "this column is never copied", remedy="Take it out of --keep.")
         elif reason := why_not_to_copy(column, [row.cells[column] for row in table.rows]):
             remedy = "Keep groups and numbers, such as sex, age or subtype; give intervals in place of dates."
