@@ -3,6 +3,7 @@
 import csv
 import zipfile
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from rarelesion.bids import convert_bids
 from rarelesion.cli_convert import app
 from rarelesion.cohort import read_cohort
-from rarelesion.conversion import class_of
+from rarelesion.conversion import class_of, write_png
 from rarelesion.errors import InputError
 from rarelesion.images import read_image
 from rarelesion.medmnist import convert_medmnist
@@ -99,6 +100,7 @@ def test_labels_of_neither_class_are_left_out_and_said(tmp_path):
     ({"train_images": np.zeros((8, 28, 28), np.float32)}, "are no pictures"),
     ({"train_labels": np.zeros((8, 14), np.uint8)}, "not one label a picture"),
     ({"train_labels": np.zeros((5, 1), np.uint8)}, "not one label a picture"),
+    ({"train_labels": np.array([[0.0], [1], [0.5], [np.nan]] * 2)}, "no whole numbers"),
 ])  # fmt: skip
 def test_other_archives_are_refused(tmp_path, changed, says):
     with pytest.raises(InputError, match=says):
@@ -210,6 +212,32 @@ def test_what_is_missing_or_double_is_left_out_with_its_reason(tmp_path):
     }  # fmt: skip
     named = convert_bids(folder, tmp_path / "two", "diagnosis", ("cancer",), **wanted, mask_label="lesion")
     assert "sub-07" in [row["case_id"] for row in rows_of(named.cohort)]
+
+
+def test_masks_of_no_use_are_left_out_and_the_rest_goes_on(tmp_path):
+    folder = bids_folder(tmp_path / "data")
+    masks = [folder / f"derivatives/masks/sub-{n}/anat/sub-{n}_label-lesion_mask.nii.gz" for n in ("01", "02")]
+    masks[0].write_bytes(masks[0].read_bytes()[:60])
+    nib.save(nib.Nifti1Image(np.ones((24, 24, 4), np.uint8), None), masks[1])
+    made = convert_bids(folder, tmp_path / "cohort", "diagnosis", ("cancer",))
+    assert made.cases == 2
+    assert dict(made.left_out) == {
+        "sub-01": "has a mask that cannot be read: the file is cut short", "sub-02": "has a mask without coordinates",
+    }  # fmt: skip
+
+
+def test_a_participant_in_two_rows_is_an_error(tmp_path):
+    folder = bids_folder(tmp_path / "data")
+    with (folder / "participants.tsv").open("a", encoding="utf-8") as file:
+        file.write("\n02\t41\tF\tcancer\t")
+    with pytest.raises(InputError, match=r"participants\.tsv:6:participant_id: sub-02 stands in row 3 already"):
+        convert_bids(folder, tmp_path / "cohort", "diagnosis", ("cancer",))
+
+
+def test_a_disk_that_refuses_a_picture_is_told(tmp_path):
+    (tmp_path / "1.png").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_png(tmp_path / "1.png", np.zeros((4, 5), np.uint8))
 
 
 def test_a_label_of_a_dseg_is_chosen_by_name_or_number(tmp_path):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from rarelesion.conversion import Converted, check_empty, class_of, write_table
 from rarelesion.errors import InputError, Problem
 from rarelesion.images import read_image
-from rarelesion.registration import to_itk
 from rarelesion.sheet import Row, read_sheet
+from rarelesion.types import Image
+from rarelesion.volumes import write_volume
 
 SEQUENCE_OF = {"T1w": "T1", "T2w": "T2", "FLAIR": "FLAIR", "PDw": "PD", "T2starw": "T2star", "T1map": "T1map"}
 """BIDS suffix -> sequence; of an image with a contrast agent (entity `ce`) a C follows."""
@@ -114,7 +114,16 @@ def _participants(folder: Path, column: str) -> dict[str, Row]:
         remedy = "Name the column of the diagnosis with --label-column."
         found, expected = ", ".join(table.columns), ", ".join(missing)
         raise InputError(Problem("participants.tsv", "a column is missing", found, expected, remedy))
-    return {f"sub-{row.cells['participant_id'].removeprefix('sub-')}": row for row in table.rows}
+    people: dict[str, Row] = {}
+    problems = []
+    for row in table.rows:
+        subject = f"sub-{row.cells['participant_id'].removeprefix('sub-')}"
+        if people.setdefault(subject, row) is not row:
+            what = f"{subject} stands in row {people[subject].number} already"
+            problems.append(Problem(row.at("participant_id"), what, remedy="Keep one row a participant."))
+    if problems:
+        raise InputError(problems)
+    return people
 
 
 def _files(folder: Path) -> Iterator[_File]:
@@ -197,8 +206,12 @@ def _pointer(path: Path, out: Path) -> str:
 
 def _write_mask(file: _File, target: Path, mask_label: str) -> None:
     """Keep one label of a mask, with its coordinates."""
-    image = read_image(file.path, "mask")
-    assert image.affine is not None
+    try:
+        image = read_image(file.path, "mask")
+    except InputError as error:
+        raise _LeftOut(f"has a mask that cannot be read: {error.problems[0].what}") from None
+    if image.affine is None:
+        raise _LeftOut("has a mask without coordinates")
     wanted = image.pixels != 0
     if file.suffix == "dseg" and "label" not in file.entities:
         numbers = sorted({int(value) for value in np.unique(image.pixels) if value})
@@ -208,8 +221,7 @@ def _write_mask(file: _File, target: Path, mask_label: str) -> None:
             raise _LeftOut(f"has a dseg of {len(numbers)} labels: name one with --mask-label")
     if not wanted.any():
         raise _LeftOut("has an empty mask")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(to_itk(wanted.astype(np.uint8), image.affine), str(target), True)
+    write_volume(target, Image(wanted.astype(np.float32), "mask", image.affine))
 
 
 def _number(file: _File, mask_label: str) -> int:

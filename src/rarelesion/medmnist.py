@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from rarelesion.conversion import Converted, check_empty, class_of, write_table
+from rarelesion.conversion import Converted, check_empty, class_of, write_png, write_table
 from rarelesion.errors import InputError, Problem
 
 PART_OF = {"train": "train", "val": "tune", "test": "test"}
@@ -46,7 +45,7 @@ def convert_medmnist(
             if label not in word_of:
                 continue
             name = f"{part}{index:06d}"
-            sitk.WriteImage(sitk.GetImageFromArray(pixels, isVector=pixels.ndim == 3), str(out / f"images/{name}.png"))
+            write_png(out / f"images/{name}.png", pixels)
             rows.append(
                 {
                     "case_id": name,
@@ -126,4 +125,6 @@ def _labels(archive: Path, part: str, labels: NDArray[np.generic], images: NDArr
     if len(labels) != len(images) or labels.size != len(images):
         found = f"{' x '.join(map(str, labels.shape))} labels of {len(images)} pictures"
         raise InputError(Problem(archive.name, f"{part}: not one label a picture", found))
+    if not np.array_equal(labels, np.rint(labels)):
+        raise InputError(Problem(archive.name, f"{part}: labels that are no whole numbers"))
     return [str(int(label)) for label in labels.ravel().tolist()]

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_gradient_magnitude, map_coordinates
 
 from rarelesion import store
+from rarelesion.conversion import write_png
 from rarelesion.types import Floats, Image, Roi
 
 SQUARES = 8  # of the chequerboard, down and across
@@ -44,12 +44,8 @@ def write_overlay(
     height = max(side.shape[0] for side in sides)
     sides = [np.pad(side, ((0, height - side.shape[0]), (0, 0), (0, 0)), constant_values=255) for side in sides]
     gap = np.full((height, GAP_PX, 3), 255, np.uint8)
-    picture = sitk.GetImageFromArray(np.concatenate([sides[0], gap, sides[1]], axis=1), isVector=True)
     with store.replacing(path) as temporary:
-        # It tells the kind of a file by its name, which a temporary one does not end with.
-        named = temporary.with_name(temporary.name + ".png")
-        sitk.WriteImage(picture, str(named))
-        named.replace(temporary)
+        write_png(temporary, np.concatenate([sides[0], gap, sides[1]], axis=1))
 
 
 def _plane(image: Image, roi: Roi | None) -> int:

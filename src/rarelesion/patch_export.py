@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from rarelesion import store
-from rarelesion.conversion import check_empty
+from rarelesion.conversion import check_empty, write_png
 from rarelesion.errors import InputError, Problem
 from rarelesion.patches import load_patches
 from rarelesion.settings import ImageSettings
@@ -49,7 +48,7 @@ def export_patches(
         rows += [(*first, case.case_id, case.patient_id, CLASSES[case.label]) for *first, case in numbered]
     (out / "png").mkdir(parents=True)
     for place, picture in enumerate(pictures):
-        sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(out / f"png/{place:06d}.png"))
+        write_png(out / f"png/{place:06d}.png", picture)
     with store.replacing(out / "patches.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     store.write_text(out / "manifest.csv", store.csv_text(COLUMNS, rows))
