@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rarelesion import album as album_module
-from rarelesion.album import CROPS_A_PICTURE, PICTURE_PX, Album, crop, piece, recoloured
+from rarelesion.album import CROPS_A_PICTURE, PICTURE_PX, Album, crop, piece, recoloured, relit, view
 
 
 def numbered(rng, side_px):
@@ -40,12 +40,40 @@ def test_progress_counts_the_pages():
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_both_views_and_the_class_are_of_the_same_picture(monkeypatch):
+def test_a_crop_has_the_class_of_its_picture(monkeypatch):
     monkeypatch.setattr(album_module, "recoloured", lambda pixels, rng: pixels)
-    first, second, kinds = Album(numbered, seed=0, pages=16).crops(12, 24, 0, views=2)
+    shown, kinds = Album(numbered, seed=0, pages=16).crops(12, 24, 0)
+    assert shown.shape == (12, 3, 24, 24)
+    torch.testing.assert_close(shown.amax((1, 2, 3)) * 255, kinds.float(), atol=1e-3, rtol=0)
+
+
+def test_both_views_are_of_the_same_picture(monkeypatch):
+    monkeypatch.setattr(album_module, "relit", lambda pixels, rng: pixels)
+    first, second = Album(numbered, seed=0, pages=16).views(12, 24, 0)
     assert first.shape == second.shape == (12, 3, 24, 24)
-    for view in (first, second):
-        torch.testing.assert_close(view.amax((1, 2, 3)) * 255, kinds.float(), atol=1e-3, rtol=0)
+    assert len(first.amax((1, 2, 3)).unique()) > 4
+    torch.testing.assert_close(first.amax((1, 2, 3)), second.amax((1, 2, 3)), atol=1e-5, rtol=0)
+
+
+def test_a_view_shows_most_of_a_picture_upright():
+    ramp = np.tile(np.arange(PICTURE_PX, dtype=np.uint8), (3, PICTURE_PX, 1))
+    rng = np.random.default_rng(0)
+    views = [view(ramp, 32, rng) for _ in range(40)]
+    widths = [float(255 * (one.amax() - one.amin())) for one in views]
+    assert min(widths) > 0.55 * PICTURE_PX
+    assert max(widths) > 0.9 * PICTURE_PX
+    assert all(one.diff(dim=1).abs().amax() < 1e-3 for one in views)
+    mirrored = [bool(one[0, 0, 0] > one[0, 0, -1]) for one in views]
+    assert 8 < sum(mirrored) < 32
+
+
+def test_relit_pictures_keep_their_colours_nearly_and_their_range():
+    pixels = torch.rand(200, 1, 16, 16, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    shown = relit(pixels, np.random.default_rng(0))
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+    assert (shown.amax(1) - shown.amin(1)).max() < 0.3
+    assert shown.flatten(1).mean(1).std() > 2 * pixels.flatten(1).mean(1).std()
 
 
 def test_a_crop_comes_from_within_at_any_size_and_turn():

@@ -18,6 +18,7 @@ from rarelesion.learning import (
     Extent,
     choose_device,
     describe,
+    going_on,
     halved,
     learn,
     new_backbone,
@@ -119,6 +120,28 @@ def test_the_clock_ends_a_lesson_whose_end_is_in_time(monkeypatch):
 )
 def test_the_share_is_of_whatever_is_over_first(extent, seen, seconds, share):
     assert extent.share(seen, seconds) == pytest.approx(share)
+
+
+def test_a_network_whose_statistics_were_folded_away_computes_the_same_when_it_goes_on_learning():
+    pixels = Album(stripes, 0, pages=16).crops(64, 32, 0)[0]
+    backbone = new_backbone("tiny", 0, pixels)
+    norms = [module for module in backbone.modules() if isinstance(module, BatchNorm)]
+    rng = torch.Generator().manual_seed(0)
+    for norm in norms:
+        norm.bias.data = torch.randn(norm.num_features, generator=rng)
+        norm.weight.data = 0.5 + torch.rand(norm.num_features, generator=rng)
+        norm.running_mean, norm.running_var = torch.zeros(norm.num_features), torch.full((norm.num_features,), 0.999)
+    with torch.no_grad():
+        before, wrong = backbone.eval()(pixels), backbone.train()(pixels)
+        assert (before - wrong).abs().max() > 0.5
+        for norm in norms:
+            norm.running_mean, norm.running_var = (
+                torch.zeros(norm.num_features),
+                torch.full((norm.num_features,), 0.999),
+            )
+        found = going_on(backbone, pixels)
+        torch.testing.assert_close(found.eval()(pixels), before, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.train()(pixels), before, atol=1e-3, rtol=1e-3)
 
 
 def test_statistics_are_those_of_the_finished_network_and_momentum_is_put_back():

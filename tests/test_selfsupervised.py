@@ -34,13 +34,14 @@ def test_views_of_a_picture_come_to_lie_together():
     assert first.shape == second.shape == (64, 3, 32, 32)
 
     def found():
-        """Share of pictures whose other view is the nearest."""
+        """How much more alike (cosine) two views of a picture are than those of two pictures."""
         with torch.inference_mode():
             views = [lesson.backbone.eval()(view) for view in lesson.batch(100_000, 16, 32)]
         views = [torch.nn.functional.normalize((view - view.mean(0)) / view.std(0), dim=1) for view in views]
-        return float(((views[0] @ views[1].T).argmax(1) == torch.arange(64)).float().mean())
+        alike = views[0] @ views[1].T
+        return float(alike.diagonal().mean() - alike.mean())
 
     before = found()
     learn(lesson, Extent(1600, None, (32, 32)))
-    assert found() > before
+    assert found() > before + 0.01
     assert lesson.pairs() == ["two views of each picture"]

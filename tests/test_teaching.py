@@ -11,6 +11,7 @@ import torch
 from rarelesion import learning, teaching
 from rarelesion.backbones import BACKBONES
 from rarelesion.errors import InputError
+from rarelesion.layers import BatchNorm
 from rarelesion.store import file_sha256
 from rarelesion.teaching import Request, command, run_pretraining
 from rarelesion.weights import backbone_metadata, load_backbone, save_state
@@ -20,7 +21,7 @@ from rarelesion.weights import backbone_metadata, load_backbone, save_state
 def small(monkeypatch):
     monkeypatch.setattr(teaching, "FEWEST_PAGES", 8)
     monkeypatch.setattr(teaching, "PROBES_A_KIND", 4)
-    monkeypatch.setattr(learning, "STATISTICS_BATCHES", 2)
+    monkeypatch.setattr(learning, "STATISTICS_PICTURES", 32)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -99,11 +100,34 @@ def test_the_domain_is_learnt_from_a_cohort_without_its_labels(request_, tmp_pat
     start = tmp_path / "start.safetensors"
     run_pretraining(replace(request_, out=start, pictures=16), silent)
     asked = replace(request_, method="domain", start=start, images=small_cohort, pictures=64)
-    learnt, _ = run_pretraining(asked, silent)
+    learnt, probes = run_pretraining(asked, silent)
     assert learnt.seen == 64
-    assert "its labels unused" in asked.out.with_suffix(".md").read_text(encoding="utf-8")
+    card = asked.out.with_suffix(".md").read_text(encoding="utf-8")
+    assert "its labels unused" in card
+    assert "Test it on cases whose pictures it has not seen." in card
+    assert list(probes) == ["drawn materials it was not shown", "drawn materials it was not shown, by the start"]
     before, after = (load_backbone("tiny", path).state_dict() for path in (start, asked.out))
     assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+
+
+def test_learning_in_the_domain_goes_on_from_what_the_start_computes(request_, tmp_path, small_cohort):
+    start = tmp_path / "start.safetensors"
+    run_pretraining(replace(request_, out=start, pictures=256), silent)
+    folded = load_backbone("tiny", start)
+    for norm in folded.modules():
+        if isinstance(norm, BatchNorm):
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            scale = norm.weight.data / (norm.running_var + norm.eps).sqrt()
+            norm.bias.data -= norm.running_mean * scale
+            norm.weight.data = scale * (1 + norm.eps) ** 0.5
+            norm.running_mean, norm.running_var = torch.zeros_like(scale), torch.ones_like(scale)
+    save_state(start, folded.state_dict(), backbone_metadata(folded))
+    asked = replace(request_, method="domain", start=start, images=small_cohort, pictures=1)
+    run_pretraining(asked, silent)
+    pixels = np.random.default_rng(0).random((16, 3, 32, 32), np.float32)
+    before, after = (learning.describe(load_backbone("tiny", path), pixels) for path in (start, asked.out))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ CROPS_A_PICTURE = 16
 """How many crops are shown for each picture that is drawn, once the album is full."""
 SMALLEST_ZOOM, LARGEST_ZOOM = 0.6, 2.2
 """Pixels of the picture a pixel of the crop."""
+SMALLEST_VIEW = 0.6
+"""Share of the picture's width that a view shows at least."""
 
 
 class Album:
@@ -47,16 +49,30 @@ class Album:
             if on_page is not None:
                 on_page(self._drawn - last + len(self.pictures), len(self.pictures))
 
-    def crops(self, count: int, side_px: int, seen: int, views: int = 1) -> tuple[Tensor, ...]:
+    def crops(self, count: int, side_px: int, seen: int) -> tuple[Tensor, Tensor]:
         """The crops shown after `seen` of them: (count, 3, side_px, side_px) in 0..1, channels last.
 
-        With two `views` each row of both is of the same picture. The last part is the pictures' classes (count,).
+        The last part is the pictures' classes (count,).
         """
+        pages, rng = self._leaf_to(count, seen)
+        shown = torch.stack([crop(self.pictures[page], side_px, rng) for page in pages])
+        return recoloured(shown, rng), torch.from_numpy(self.kinds[pages])
+
+    def views(self, count: int, side_px: int, seen: int) -> tuple[Tensor, Tensor]:
+        """Two views each of the pictures shown after `seen` of them: twice (count, 3, side_px, side_px), as `crops`.
+
+        They differ less than crops do. Of crops as unlike as those, one does not tell that the other is of the same
+        lesion, and a network that is asked to see it learns nothing.
+        """
+        pages, rng = self._leaf_to(count, seen)
+        first, second = (torch.stack([view(self.pictures[page], side_px, rng) for page in pages]) for _ in range(2))
+        return relit(first, rng), relit(second, rng)
+
+    def _leaf_to(self, count: int, seen: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+        """The pages (count,) shown after `seen` crops, and the generator of what is done to them."""
         self.open_at(seen)
         rng = np.random.default_rng((self.seed, 1, seen))
-        pages = rng.integers(len(self.pictures), size=count)
-        shown = (torch.stack([crop(self.pictures[page], side_px, rng) for page in pages]) for _ in range(views))
-        return *(recoloured(pixels, rng) for pixels in shown), torch.from_numpy(self.kinds[pages])
+        return rng.integers(len(self.pictures), size=count), rng
 
 
 def crop(picture: NDArray[np.uint8], side_px: int, rng: np.random.Generator) -> Tensor:
@@ -64,14 +80,29 @@ def crop(picture: NDArray[np.uint8], side_px: int, rng: np.random.Generator) -> 
     most = min(picture.shape[1:])
     zoom = np.exp(rng.uniform(np.log(SMALLEST_ZOOM), np.log(LARGEST_ZOOM)))
     side = min(round(side_px * float(zoom)), most)
+    turned = torch.rot90(_cut(picture, side, side_px, rng), int(rng.integers(4)), (1, 2))
+    return turned.flip(2) if rng.random() < 0.5 else turned
+
+
+def view(picture: NDArray[np.uint8], side_px: int, rng: np.random.Generator) -> Tensor:
+    """Most of a picture (3, h, w), as it stands or mirrored: (3, side_px, side_px) in 0..1.
+
+    It is not turned: a shadow under a lesion means something else than one beside it.
+    """
+    side = round(min(picture.shape[1:]) * rng.uniform(SMALLEST_VIEW, 1.0))
+    seen = _cut(picture, side, side_px, rng)
+    return seen.flip(2) if rng.random() < 0.5 else seen
+
+
+def _cut(picture: NDArray[np.uint8], side: int, side_px: int, rng: np.random.Generator) -> Tensor:
+    """A square of that side from any place of a picture (3, h, w): (3, side_px, side_px) in 0..1."""
     row, column = (int(rng.integers(extent - side + 1)) for extent in picture.shape[1:])
     pixels = torch.from_numpy(picture[:, row : row + side, column : column + side]).float().div_(255)[None]
     if side != side_px:
         pixels = functional.interpolate(
             pixels, (side_px, side_px), mode="bilinear", antialias=side > side_px, align_corners=False
         )
-    turned = torch.rot90(pixels[0], int(rng.integers(4)), (1, 2))
-    return turned.flip(2) if rng.random() < 0.5 else turned
+    return pixels[0]
 
 
 def piece(picture: NDArray[np.float32], side_px: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -99,10 +130,15 @@ def recoloured(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     pixels = torch.where(chance[1] < 0.3, pixels.mean(1, keepdim=True).expand_as(pixels), pixels)
     exchanged = pixels.gather(1, order[:, :, None, None].expand_as(pixels))
     pixels = torch.where(chance[2] < 0.3, exchanged, pixels)
-    pixels = torch.where(chance[3] < 0.1, 1 - pixels, pixels)
+    pixels = relit(torch.where(chance[3] < 0.1, 1 - pixels, pixels), rng)
+    kept = 1 - functional.one_hot(order[:, 0], 3)[:, :, None, None].float() * (chance[4] < 0.2)
+    return (pixels * kept).contiguous(memory_format=torch.channels_last)
+
+
+def relit(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """The pictures (n, 3, h, w) in 0..1 lighter or darker, with more contrast or less; channels differ a little."""
+    count = len(pixels)
     joint, own = rng.uniform(0.6, 1.3, (count, 1, 1, 1)), rng.uniform(0.9, 1.1, (count, 3, 1, 1))
     shift = rng.uniform(-0.12, 0.12, (count, 1, 1, 1)) + rng.uniform(-0.04, 0.04, (count, 3, 1, 1))
     gain, offset = torch.from_numpy((joint * own).astype(np.float32)), torch.from_numpy(shift.astype(np.float32))
-    pixels = ((pixels - 0.5) * gain + 0.5 + offset).clamp(0, 1)
-    kept = 1 - functional.one_hot(order[:, 0], 3)[:, :, None, None].float() * (chance[4] < 0.2)
-    return (pixels * kept).contiguous(memory_format=torch.channels_last)
+    return ((pixels - 0.5) * gain + 0.5 + offset).clamp(0, 1).contiguous(memory_format=torch.channels_last)

@@ -41,7 +41,8 @@ class Origin:
 
 HOW = {
     "formula": "It learnt to name the formula that drew a picture.",
-    "domain": "It learnt, without labels, that two views of a picture belong together, and pictures differ (VICReg).",
+    "domain": "It learnt, without labels, that two views of a picture belong together, and pictures differ (VICReg). "
+    "Test it on cases whose pictures it has not seen.",
     "distil": "It learnt to give what the teachers' layers give for the same picture: those of one name as they are, "
     "others through a linear map.",
 }

@@ -32,7 +32,7 @@ BATCH = 16
 WEIGHT_DECAY = 0.01
 WARM_UP, LARGER = 0.05, 0.7
 """Shares of the whole after which the learning rate is at its peak, and the pictures are the larger ones."""
-STATISTICS_BATCHES = 64
+STATISTICS_PICTURES = 64 * BATCH
 SMOOTHED_OVER = 50
 """Batches over which the loss that is told is averaged."""
 LESSON, OPTIMISER = "lesson.", "optimiser."
@@ -135,6 +135,37 @@ def new_backbone(name: str, seed: int, pixels: Tensor) -> Backbone:
     return backbone
 
 
+def going_on(backbone: Backbone, pixels: Tensor) -> Backbone:
+    """A backbone that knows something, ready to learn on: its batch norms hold the statistics of these pictures.
+
+    While it learns, each batch is normalised by its own statistics. Where the stored ones are of other pictures, or of
+    none (they were folded into the convolutions), that would be another network from the first batch on. So scale and
+    offset are made to fit: on the pixels (n, 3, side, side), on whose device it lies, it computes what it did before.
+    """
+    backbone = placed(backbone, pixels.device).eval()
+    hooks = [
+        module.register_forward_pre_hook(_rebase) for module in backbone.modules() if isinstance(module, BatchNorm)
+    ]
+    with torch.no_grad():
+        backbone(pixels)
+    for hook in hooks:
+        hook.remove()
+    return backbone
+
+
+def _rebase(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    assert isinstance(norm, BatchNorm)
+    stored_mean, stored_variance = norm.running_mean, norm.running_var
+    assert stored_mean is not None
+    assert stored_variance is not None
+    variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+    stored = (stored_variance + norm.eps).sqrt()
+    norm.bias.add_((mean - stored_mean) * norm.weight / stored)
+    norm.weight.mul_((variance + norm.eps).sqrt() / stored)
+    stored_mean.copy_(mean)
+    stored_variance.copy_(variance)
+
+
 def placed(backbone: Backbone, device: torch.device) -> Backbone:
     """On its device, in the memory order that is fastest."""
     convert_conv2d_weight_memory_format(backbone, torch.channels_last)
@@ -217,8 +248,11 @@ def _settle(lesson: Lesson, seen: int, side_px: int, device: torch.device) -> No
         norm.momentum = None
     executor = Executor(lesson.backbone.train(), precision_on(device))
     with torch.no_grad():
-        for number in range(STATISTICS_BATCHES if norms else 0):
-            executor(lesson.batch(seen + BATCH * number, BATCH, side_px)[0].to(device))
+        end = seen + STATISTICS_PICTURES if norms else seen
+        while seen < end:
+            pixels = lesson.batch(seen, BATCH, side_px)[0]
+            executor(pixels.to(device))
+            seen += len(pixels)
     for norm in norms:
         norm.momentum = KERAS_MOMENTUM
     lesson.backbone.eval()

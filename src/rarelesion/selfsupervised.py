@@ -35,7 +35,7 @@ class SelfSupervised(nn.Module):
 
     def batch(self, seen: int, count: int, side_px: int) -> tuple[Tensor, ...]:
         """Two views (count, 3, side_px, side_px) of each of the same pictures."""
-        return self.album.crops(BATCHES_TOGETHER * count, side_px, seen, views=2)[:2]
+        return self.album.views(BATCHES_TOGETHER * count, side_px, seen)
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         """How unlike the views are, how little the numbers vary and how much they say the same."""

@@ -98,10 +98,7 @@ def run_pretraining(request: Request, on_progress: OnProgress) -> tuple[Learnt, 
     backbone = plain(lesson.backbone)
     weights.save_state(request.out, learning.halved(backbone), weights.backbone_metadata(backbone))
     on_progress("Probing", "", 0, 1)
-    kept = learning.placed(weights.load_backbone(request.backbone, request.out), learning.choose_device(request.device))
-    probes = {"drawn materials it was not shown": _probed(kept, *_unseen_materials())}
-    if request.probe is not None and photographs is not None:
-        probes[f"photographs in {request.probe.name}"] = _probed(kept, *photographs)
+    probes = _probes(request, photographs)
     on_progress("Probing", "", 1, 1)
     card = card_text(_origin(request, source, learnt, lesson.pairs()), probes)
     store.write_text(request.out.with_suffix(".md"), card)
@@ -155,11 +152,12 @@ def _prepare(request: Request, source: Source, on_progress: OnProgress) -> Disti
     often = CROPS_A_FORMULA if request.method == "formula" else CROPS_A_PICTURE
     album = Album(source.draw, request.seed, _pages(request), often)
     album.open_at(0, lambda done, total: on_progress("Gathering pictures", "", done, total))
-    pixels = album.crops(SCALE_CROPS, request.sides_px[0], 0)[0].to(device)
+    show = album.views if request.method == "domain" else album.crops
+    pixels = show(SCALE_CROPS, request.sides_px[0], 0)[0].to(device)
     if start is None:
         student = learning.new_backbone(request.backbone, request.seed, pixels)
     else:
-        student = learning.placed(start, device)
+        student = learning.going_on(start, pixels)
     with learning.seeded(request.seed):
         if request.method == "distil":
             return Distillation(student, teachers, album, pixels, precision)
@@ -255,6 +253,18 @@ def command(request: Request) -> str:
     words += [] if request.minutes is None else ["--minutes", f"{request.minutes:g}"]
     words += ["--side", ",".join(map(str, request.sides_px)), "--seed", str(request.seed), "--out", request.out.name]
     return " ".join(words)
+
+
+def _probes(request: Request, photographs: tuple[NDArray[np.float32], Ints] | None) -> dict[str, Probe]:
+    """What the file that was made knows; and the start, if there was one, so that what was lost is seen as well."""
+    device, probes = learning.choose_device(request.device), {}
+    for path, by in ((request.out, ""), (request.start, ", by the start")):
+        if path is not None:
+            kept = learning.placed(weights.load_backbone(request.backbone, path), device)
+            probes[f"drawn materials it was not shown{by}"] = _probed(kept, *_unseen_materials())
+            if request.probe is not None and photographs is not None:
+                probes[f"photographs in {request.probe.name}{by}"] = _probed(kept, *photographs)
+    return probes
 
 
 def _probed(backbone: Backbone, pixels: NDArray[np.float32], labels: Ints) -> Probe:
