@@ -48,6 +48,12 @@ def test_what_was_made_otherwise_is_another_stack(other):
     assert {frozenset(part) for part in stacks(frames)} == {frozenset(range(4)), frozenset(range(4, 8))}
 
 
+def test_two_people_of_one_series_uid_are_never_in_one_stack():
+    frames = [frame(3.0 * z, z, instance=f"i-{z * 7 % 5}") for z in range(5)]
+    frames += [replace(frame(3.0 * z, z, instance=f"i-{z * 3 % 5}"), patient="p-2") for z in range(5)]
+    assert {frozenset(part) for part in stacks(frames)} == {frozenset(range(5)), frozenset(range(5, 10))}
+
+
 @pytest.mark.parametrize("attribute", ["time_point", "acquisition"])
 def test_time_points_are_stacks(attribute):
     frames = [frame(3.0 * z, t * 10 + z, **{attribute: t}) for t in (1, 2, 3) for z in range(4)]

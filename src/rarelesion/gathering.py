@@ -40,8 +40,8 @@ class Geometry:
 def stacks(headers: Sequence[Header]) -> list[list[int]]:
     """Which frames belong together: for each stack the places of its frames in `headers`, in a stable order.
 
-    Frames are told apart by direction, matrix, spacing, echo, b-value, phase or magnitude, Dixon part and frame of
-    reference; where several still share one place, by time point, acquisition, or the order in time.
+    Frames are told apart by patient, study, direction, matrix, spacing, echo, b-value, phase or magnitude, Dixon part
+    and frame of reference; where several still share one place, by time point, acquisition, or the order in time.
     """
     directions = _directions(headers)
     groups: dict[Hashable, list[int]] = defaultdict(list)
@@ -93,7 +93,8 @@ def _made_like(header: Header) -> tuple[Hashable, ...]:
     parts = tuple(sorted(PARTS & set(facts.types)))
     te = None if facts.te_ms is None else round(facts.te_ms, 1)
     ti = None if facts.ti_ms is None else round(facts.ti_ms)
-    same = (facts.kind, header.frame, facts.rows, facts.columns, *(round(item, 3) for item in spacing))
+    whose = (header.patient, header.study)  # some programs that take out names give one UID to several series
+    same = (*whose, facts.kind, header.frame, facts.rows, facts.columns, *(round(item, 3) for item in spacing))
     return (*same, parts, te, ti, facts.b_value)
 
 
