@@ -292,7 +292,7 @@ def _mark(archive: Archive, patient: Patient, row: dict[str, object], first: Seq
     whole = np.any(planes, axis=0).astype(np.uint8)
     home = first[0].parent
     if kind == "seg":
-        _write_seg(patient, first, home / "seg.dcm")
+        write_seg(patient, first, home / "seg.dcm")
     elif kind == "rtstruct":
         _write_rtstruct(patient, first, home / "rs.dcm")
     elif kind == "nrrd_other_grid":
@@ -632,7 +632,7 @@ def _write_mask(path: Path, mask: np.ndarray, grid: Grid, header: dict[str, str]
     sitk.WriteImage(image, str(path), True)
 
 
-def _write_seg(patient: Patient, first: Sequence[Path], path: Path) -> None:
+def write_seg(patient: Patient, first: Sequence[Path], path: Path) -> None:
     """A DICOM SEG with two segments is what a PACS gives; here the lesion alone."""
     sources = sorted((dcmread(file) for file in first), key=lambda item: float(item.ImagePositionPatient[2]))
     mask = patient.inside(0, axial().places())

@@ -143,9 +143,16 @@ def test_masks_are_one_entry_that_names_what_they_were_drawn_on(tmp_path):
     (header,) = read_header(write_dicom(tmp_path / "seg", tags, pixels=np.zeros((5, 8, 8))), KEY)
     assert header.facts.kind == "segmentation"
     assert header.facts.refers_to == (pseudonym(KEY, "series", uid("P1", "study", "series")),)
-    tags = slice_tags(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", Modality="RTSTRUCT")
+    frames = Sequence([item(FrameOfReferenceUID=uid("frame"))])
+    tags = slice_tags(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3",
+        Modality="RTSTRUCT",
+        FrameOfReferenceUID=None,
+        ReferencedFrameOfReferenceSequence=frames,
+    )
     (header,) = read_header(write_dicom(tmp_path / "rt", tags, pixels=False), KEY)
     assert header.facts.kind == "contours"
+    assert header.frame == pseudonym(KEY, "frame", uid("frame"))
 
 
 def test_enhanced_frames_have_their_own_place_echo_and_b_value(tmp_path):

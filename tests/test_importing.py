@@ -19,7 +19,7 @@ import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner
 
-from messy_archive import PLANTED, make_archive
+from messy_archive import PLANTED, make_archive, write_seg
 from rarelesion.archive import file_pseudonym
 from rarelesion.cli import app
 from rarelesion.cohort import read_cohort
@@ -225,6 +225,22 @@ def test_one_odd_patient_does_not_end_the_import(few, tmp_path):
     name = next(row["file"] for row in rows_of(tmp_path / "cohort" / "left_out.csv") if row["code"] == "empty")
     found = run_import(odd, tmp_path / "cohort", "--find", name)
     assert found.output.endswith("Quackenbush\\udcff\n")
+
+
+def test_a_segmentation_on_another_series_of_the_same_coordinates_is_used(tmp_path):
+    disk = make_archive(tmp_path / "disk", 2)
+    for mask in disk.rois.glob("*HOSP00000*"):
+        mask.unlink()
+    first = sorted((disk.dicom / "Quackenbush_0").rglob("Quack*"))
+    t1 = [path for path in first if path.is_file() and dcmread(path).SeriesDescription.startswith("t1")]
+    patient, _ = disk.expected["HOSP00000/1"]
+    write_seg(patient, t1, t1[0].with_name("seg.dcm"))
+    drawn = dcmread(t1[0].with_name("seg.dcm"))
+    drawn.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
+    drawn.save_as(t1[0].with_name("seg.dcm"))
+    result = run_import(disk, tmp_path / "cohort", "--workers", "1")
+    assert "the lesion was drawn on another series, in the same coordinates" in result.output
+    assert len(rows_of(tmp_path / "cohort" / "cohort.csv")) == 2
 
 
 class Ended(ThreadPoolExecutor):

@@ -260,7 +260,7 @@ def _base(dataset: Dataset, key: bytes, folder: str) -> Header:
         patient=pseudonym(key, "patient", patient) if patient else "",
         study=pseudonym(key, "study", study),
         series=pseudonym(key, "series", series),
-        frame=_hashed(key, "frame", tags.text(source, "FrameOfReferenceUID")),
+        frame=_hashed(key, "frame", _frame_of_reference(dataset)),
         instance=_hashed(key, "instance", tags.text(source, "SOPInstanceUID")),
         number=0,
         facts=facts,
@@ -271,6 +271,12 @@ def _base(dataset: Dataset, key: bytes, folder: str) -> Header:
         day=None if day is None else shifted_day(key, day),
         moment=moment_of(source, key),
     )
+
+
+def _frame_of_reference(dataset: Dataset) -> str:
+    """Contours name theirs in a sequence."""
+    referred = tags.value([dataset], "ReferencedFrameOfReferenceSequence") or ()
+    return tags.text([dataset, *referred], "FrameOfReferenceUID")
 
 
 def identities(dataset: Dataset, folder: str) -> tuple[str, str, str]:

@@ -185,7 +185,11 @@ def _jobs(
         marked = {name for one in masks for name in one.refers_to}
         chosen = choose_series(by_patient[patient], settings.sequences, marked, study)
         if isinstance(chosen, Chosen):
-            choices.append((patient, chosen, dict(_drawn(masks, chosen)), asked))
+            drawn = dict(_drawn(masks, chosen))
+            if not drawn and (drawn := dict(_drawn_beside(masks, chosen))) and not marks.get(patient):
+                note = "the lesion was drawn on another series, in the same coordinates"
+                chosen = replace(chosen, notes=(*chosen.notes, note))
+            choices.append((patient, chosen, drawn, asked))
         else:
             asides += [Aside(one.row, patient, "sequences", *chosen) for one in asked]
     wanted = {one.series for _, chosen, _, _ in choices for one in chosen.series.values()}
@@ -204,6 +208,16 @@ def _drawn(masks: Sequence[Series], chosen: Chosen) -> Iterator[tuple[str, str]]
         for sequence, series in chosen.series.items():
             if any(series.series == name or series.series.startswith(f"{name}-") for name in one.refers_to):
                 yield one.series, sequence
+
+
+def _drawn_beside(masks: Sequence[Series], chosen: Chosen) -> Iterator[tuple[str, str]]:
+    """Those drawn on another series, or on none that they name, that has the coordinates of a chosen one."""
+    frames: dict[str, str] = {}
+    for sequence, series in chosen.series.items():
+        frames.setdefault(series.frame, sequence)
+    for one in masks:
+        if one.frame and one.frame in frames:
+            yield one.series, frames[one.frame]
 
 
 def _run(jobs: Sequence[PatientJob], workers: int, progress: OnProgress) -> dict[str, PatientResult]:
