@@ -182,6 +182,7 @@ def test_a_person_corrects_a_role_and_it_is_remembered(few, tmp_path):
         left = {row["patient"]: row["reason"] for row in rows_of(out / "not_in_cohort.csv")}
         assert "no series is T2" in left[mistaken["patient"]]
         assert len(rows_of(out / "cohort.csv")) == len(few.expected) - 1
+        assert not (out / "volumes" / mistaken["patient"]).exists()
     assert (out / "contact" / "page-001.png").read_bytes() != pages
 
 

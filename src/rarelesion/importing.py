@@ -6,8 +6,9 @@ needed, once), cohort.csv, and two lists of what was left out: files in left_out
 
 import hashlib
 import multiprocessing
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -89,6 +90,8 @@ def import_archive(
     rows = [row for patient in sorted(results) for row in results[patient].cases]
     summary = _summary(out, key_file, found, archive, rows, _in_order(asides), notes)
     _write_tables(out, rows, summary, settings)
+    if rows:
+        _forget(out / "volumes", {job.name for job in jobs})
     return summary
 
 
@@ -142,6 +145,13 @@ def _write_tables(out: Path, rows: Sequence[Mapping[str, str]], summary: Importe
     else:
         # One of an earlier import would be taken for this one's.
         remove(out / "cohort.csv")
+
+
+def _forget(folder: Path, names: Set[str]) -> None:
+    """Remove the volumes of patients who were in an earlier cohort and are not in this one."""
+    for old in folder.glob("p-*"):
+        if old.name not in names:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _in_order(asides: Iterable[Aside]) -> tuple[Aside, ...]:

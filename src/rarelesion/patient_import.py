@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,8 +75,8 @@ class PatientResult:
 def import_patient(job: PatientJob) -> PatientResult:
     """Write a patient's volumes and masks once and return the rows of their cases.
 
-    What was written before from the same files, marks, rows and settings is kept. Whatever cannot be used becomes an
-    `Aside` of its row of the table; nothing of it is written.
+    What was written before from the same files, marks, rows and settings is kept, from others removed. Whatever cannot
+    be used becomes an `Aside` of its row of the table; nothing of it is written.
     """
     record = job.folder / "record.json"
     try:
@@ -84,6 +85,7 @@ def import_patient(job: PatientJob) -> PatientResult:
         made_from = secrets.token_hex()
     if record.exists() and (stored := _kept(job, record, made_from)) is not None:
         return stored
+    shutil.rmtree(job.folder, ignore_errors=True)
     result = _make(job)
     if result.cases:
         write_json(record, {"made_from": made_from, **asdict(result)})
