@@ -265,6 +265,15 @@ def test_nothing_of_a_damaged_file_reaches_a_message(marked: tuple[list[Any], Im
                 assert not any(word in outcome(path, image) for word in ("ROE", "JANE", str(tmp_path), "2.25"))
 
 
+def test_a_tag_of_an_unknown_kind_is_a_damaged_file(marked: tuple[list[Any], Image], tmp_path: Path) -> None:
+    sources, image = marked
+    path = segmentation(tmp_path / "seg", sources, np.moveaxis(masks(), 0, -1), "BINARY")
+    kind = b"\x62\x00\x01\x00C"  # Segmentation Type, and the first letter of CS
+    assert kind + b"S" in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(kind + b"S", kind + b"\xba"))
+    assert outcome(path, image).startswith("f-abc: a damaged mask")
+
+
 def outcome(path: Path, image: Image) -> str:
     """What a reader would see: how many lesions there are, or why there are none."""
     try:

@@ -34,7 +34,7 @@ def read_rois(path: Path, image: Image | None, where: str) -> tuple[MarkedLesion
     `image` is what was marked: RTSTRUCT needs it. `where` is how messages name the file: they hold no path and
     nothing of its content. Raises InputError where the file is unreadable, no mask, or empty.
     """
-    marked = tuple(_marked(path, image, where))
+    marked = guarded(where, "a damaged mask", lambda: tuple(_marked(path, image, where)))
     if not marked:
         raise InputError(Problem(where, "the mask is empty", remedy="Mark the lesion, or give a point or a box."))
     return tuple(sorted(marked, key=lambda lesion: lesion.number))
