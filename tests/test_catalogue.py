@@ -1,5 +1,7 @@
 """The SQLite file behind an index: what is added stays, what is gone goes, twins are found by patient and image."""
 
+import sqlite3
+
 import pytest
 
 from rarelesion.catalogue import Catalogue, Reading
@@ -56,6 +58,16 @@ def test_a_full_disk_is_told_as_such(tmp_path):
     with pytest.raises(InputError, match="no space is left") as caught:
         fill_up(Catalogue(tmp_path / "index.sqlite", KEY))
     assert "emove" not in str(caught.value)
+
+
+def test_an_index_that_another_import_writes_to_is_told_as_such(tmp_path, monkeypatch):
+    def impatient(path):
+        return sqlite3.Connection(path, timeout=0.01)
+
+    monkeypatch.setattr("rarelesion.catalogue.sqlite3.connect", impatient)
+    catalogue = Catalogue(tmp_path / "index.sqlite", KEY)
+    with catalogue.writing(), pytest.raises(InputError, match="another import writes"):
+        fill(tmp_path, [reading("f-1", 0, 1)])
 
 
 def test_what_is_not_seen_again_is_forgotten(tmp_path):

@@ -129,6 +129,8 @@ def _refused(error: sqlite3.Error | OSError) -> Problem:
     if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(error, "errno", 0) == errno.ENOSPC:
         remedy = "Free some space or choose another folder, then give the same command again: it goes on."
         return Problem(WHERE, "cannot be written: no space is left", remedy=remedy)
+    if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+        return Problem(WHERE, "is in use: another import writes into this folder", remedy="Wait until it has ended.")
     remedy = "May this account write there? Else remove index.sqlite and give the same command again."
     return Problem(WHERE, f"cannot be read or written ({type(error).__name__})", remedy=remedy)
 
