@@ -88,6 +88,13 @@ def test_the_positive_word_is_never_guessed(tmp_path):
     assert "never guessed" in found[0]
 
 
+def test_words_with_umlauts_are_found_however_they_are_written(tmp_path):
+    settings = ImportSettings(positive="b\u00f6sartig", negative="gutartig")
+    text = "patient_id,label\n1,Bo\u0308sartig\n2,Gutartig\n"
+    rows, asides = read_diagnoses(table(tmp_path, text), KEY, known("1", "2"), settings)
+    assert ([one.label for one in rows], asides) == ([1, 0], ())
+
+
 def test_names_in_a_wrong_label_column_are_not_repeated(tmp_path):
     rows = "".join(f"{n},Person{n}\n" for n in range(8))
     found = problems_of(table(tmp_path, f"patient_id,label\n{rows}"))

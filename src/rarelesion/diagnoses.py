@@ -5,6 +5,7 @@ goes on. Nothing that could identify a patient leaves this module: a row is name
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -112,7 +113,12 @@ def _table_problems(table: Sheet, settings: ImportSettings) -> Iterator[Problem]
 
 
 def _words(settings: ImportSettings) -> tuple[str, str]:
-    return settings.negative.strip().casefold(), settings.positive.strip().casefold()
+    return _plain(settings.negative), _plain(settings.positive)
+
+
+def _plain(word: str) -> str:
+    """However its capitals and the dots of its umlauts are written."""
+    return unicodedata.normalize("NFC", word).strip().casefold()
 
 
 def _label_problems(table: Sheet, settings: ImportSettings) -> Iterator[Problem]:
@@ -124,8 +130,8 @@ def _label_problems(table: Sheet, settings: ImportSettings) -> Iterator[Problem]
     words = Counter(row.cells[settings.label_column] for row in table.rows)
     counts = Counter(dict.fromkeys((negative, positive), 0))
     for word, times in words.items():
-        if word.casefold() in counts:
-            counts[word.casefold()] += times
+        if _plain(word) in counts:
+            counts[_plain(word)] += times
     absent = [name for name, word in (("positive", positive), ("negative", negative)) if not counts[word]]
     if absent:
         entries = [word for word in words if word]
@@ -157,7 +163,7 @@ def _aside(row: Row, patient: str, patients: Set[str], settings: ImportSettings)
         return Aside(row.number, "", "no-patient", "the row has no patient", "Fill in the hospital's number.")
     if not row.cells[settings.label_column]:
         return Aside(row.number, patient, "no-label", "the row has no label", "Fill in the diagnosis.")
-    if row.cells[settings.label_column].casefold() not in _words(settings):
+    if _plain(row.cells[settings.label_column]) not in _words(settings):
         reason = f"the label is neither {settings.positive!r} nor {settings.negative!r}"
         return Aside(row.number, patient, "other-label", reason, "Nothing, if the case does not belong to the study.")
     if patient not in patients:
@@ -188,7 +194,7 @@ def _diagnosis(folder: Path, row: Row, patient: str, settings: ImportSettings) -
     return Diagnosis(
         row=row.number,
         patient=patient,
-        label=int(cells[settings.label_column].casefold() == _words(settings)[1]),
+        label=int(_plain(cells[settings.label_column]) == _words(settings)[1]),
         lesion=cells.get("lesion", ""),
         mark=mark,
         boxes=boxes,
