@@ -199,6 +199,12 @@ def test_what_cannot_be_done_is_said_before_anything_is_learnt(request_, change,
     assert not request_.out.exists()
 
 
+def test_minutes_that_the_preparation_took_up_leave_no_file(request_):
+    with pytest.raises(InputError, match="--minutes: were over before the first picture was shown"):
+        run_pretraining(replace(request_, pictures=None, minutes=1e-6), silent)
+    assert not request_.out.exists()
+
+
 def test_what_is_there_is_not_overwritten_and_a_folder_that_cannot_be_is_known_at_once(request_, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be written"):

@@ -95,6 +95,9 @@ def run_pretraining(request: Request, on_progress: OnProgress) -> tuple[Learnt, 
         on_progress(f"Teaching {request.backbone}", f"{here.seen} pictures, loss {here.loss:.3f}", share, 1.0)
 
     learnt = learning.learn(lesson, extent, spent, tell, keeper.keep, resume)
+    if learnt.seen == 0:
+        what, found = "were over before the first picture was shown", f"{request.minutes:g}; {spent:.0f} s to prepare"
+        raise InputError(Problem("--minutes", what, found, remedy="Give more minutes, or --pictures in their place."))
     backbone = plain(lesson.backbone)
     weights.save_state(request.out, learning.halved(backbone), weights.backbone_metadata(backbone))
     on_progress("Probing", "", 0, 1)
