@@ -33,6 +33,20 @@ def test_a_number_of_a_lesion_is_no_patient(tmp_path):
     assert len(strangers) == 1
 
 
+def test_leading_zeros_and_capitals_are_found_again_where_one_patient_fits(tmp_path):
+    numbers = {pseudonym(KEY, "patient", number): number for number in ("00042", "0007", "007", "HOSP9")}
+    for name in ("42_T2.nii.gz", "hosp9.nii", "7.nii"):
+        (tmp_path / name).touch()
+    by_patient, strangers = find_marks(tmp_path, KEY, set(numbers), ("T1", "T2"))
+    found = {numbers[patient]: [one.path.name for one in files] for patient, files in by_patient.items()}
+    # A part of two digits may be the lesion's number.
+    assert found == {"HOSP9": ["hosp9.nii"]}
+    (tmp_path / "42_T2.nii.gz").rename(tmp_path / "42.nii.gz")
+    by_patient, strangers = find_marks(tmp_path, KEY, set(numbers), ("T1", "T2"))
+    assert {numbers[patient] for patient in by_patient} == {"HOSP9", "00042"}
+    assert strangers == (file_pseudonym(KEY, "7.nii"),)
+
+
 def test_a_link_that_leads_nowhere_is_told(tmp_path):
     (tmp_path / "12345_seg.nii.gz").symlink_to("gone.nii.gz")
     assert found_in(tmp_path, "AB-77.nii.gz") == (

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rarelesion.archive import file_pseudonym
+from rarelesion.diagnoses import patient_of
 from rarelesion.pseudonyms import pseudonym
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
@@ -34,8 +35,9 @@ def find_marks(
     """The mask files below a folder by patient, and the pseudonyms of those whose patient is unknown or not certain.
 
     A file belongs to the patient whose number is a folder on its way, its whole name, or a stretch of it between
-    underscores, hyphens, dots or blanks. A part equal to a sequence says on which it was drawn. Files `named` in the
-    table are passed over. What is no file, such as a link that leads nowhere, is among the uncertain.
+    underscores, hyphens, dots or blanks; where none is, to the one whose leading zeros or capitals were lost. A part
+    equal to a sequence says on which it was drawn. Files `named` in the table are passed over. What is no file, such as
+    a link that leads nowhere, is among the uncertain.
     """
     found: dict[str, list[MarkFile]] = defaultdict(list)
     strangers = []
@@ -45,6 +47,7 @@ def find_marks(
         name = file_pseudonym(key, relative.as_posix())
         words = _words(relative)
         owners = {owner for word in words if (owner := pseudonym(key, "patient", word)) in patients}
+        owners = owners or {owner for word in words if (owner := patient_of(word, key, patients)) in patients}
         if len(owners) == 1 and path.is_file():
             told = [one for one in sequences if one.casefold() in {word.casefold() for word in words}]
             found[owners.pop()].append(MarkFile(path, name, told[0] if len(told) == 1 else ""))
