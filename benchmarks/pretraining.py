@@ -87,16 +87,25 @@ def half_of_each(materials: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def lesion_areas(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> list[float]:
     """ROC-AUC in each of five folds grouped by patient; nothing is chosen or scaled on the cases that are tested."""
-    areas = []
-    for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=0).split(vectors, labels, patients):
+    folds, scores = lesion_scores(vectors, labels, patients)
+    return [float(roc_auc_score(labels[folds == fold], scores[folds == fold])) for fold in range(5)]
+
+
+def lesion_scores(
+    vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """In which fold each lesion (n,) is tested, and the score it gets there."""
+    folds, scores = np.empty(len(labels), int), np.empty(len(labels))
+    outer = StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(vectors, labels, patients)
+    for fold, (train, test) in enumerate(outer):
         inner = list(
             StratifiedGroupKFold(5, shuffle=True, random_state=1).split(vectors[train], labels[train], patients[train])
         )
         line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         search = GridSearchCV(line, {"logisticregression__C": STRENGTHS}, scoring="roc_auc", cv=inner)
         search.fit(vectors[train], labels[train])
-        areas.append(float(roc_auc_score(labels[test], search.predict_proba(vectors[test])[:, 1])))
-    return areas
+        folds[test], scores[test] = fold, search.predict_proba(vectors[test])[:, 1]
+    return folds, scores
 
 
 if __name__ == "__main__":
