@@ -31,6 +31,7 @@ from rarelesion.readers import reader_scores
 from rarelesion.recipes import BEST_NAME, JOIN, READER_PREFIX
 from rarelesion.settings import (
     CohortSettings,
+    FeatureSettings,
     ImageSettings,
     Settings,
     TextureSettings,
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--textures", default="procedural", help="a folder of photographs for the texture class")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rows", help="recipes, separated by commas, in place of all")
+    parser.add_argument("--outline", action="store_true", help="radiomics of the outline found in a box")
     parser.add_argument("--margin", type=float, help="round the lesion, as a share of its side; default: the study's")
     arguments = parser.parse_args()
     runs = make_runs(arguments)
@@ -92,6 +94,7 @@ def main() -> None:
 def make_runs(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
     """The cohort and the run folder of every draw, each a study up to its scores: no table of test cases is made."""
     mark = "" if arguments.margin is None else f"-margin{arguments.margin:g}"
+    mark += "-outline" * arguments.outline
     if arguments.full:
         pairs = [(arguments.cohort, arguments.out / f"full{mark}")]
     else:
@@ -106,6 +109,7 @@ def make_runs(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
             recipes=rows(arguments),
             seed=draw,
             images=images,
+            features=FeatureSettings(outline="found" if arguments.outline else "marked"),
             textures=TextureSettings(source=arguments.textures),
             training=TrainingSettings(precision="bfloat16"),
             weights=WeightSettings(files=dict(item.split("=", 1) for item in arguments.weights)),

@@ -25,7 +25,7 @@ LAYERS = {
         "choosing", "growth", "power_law",
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
         "stack", "lesions", "contours",
-        "radiomics", "outlines", "intensities", "greylevels", "clinical", "ridge", "fusion",
+        "radiomics", "outlines", "outlining", "intensities", "greylevels", "clinical", "ridge", "fusion",
         "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds", "outlined",
         "burnt_in", "greyscale",
     },

@@ -16,6 +16,7 @@ from rarelesion.errors import InputError, Problem
 from rarelesion.greylevels import texture_features
 from rarelesion.intensities import UNDEFINED, discretise, histogram_statistics, intensity_statistics, ratio
 from rarelesion.outlines import box_shape, mask_shape
+from rarelesion.outlining import outlined_region
 from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.types import Image, Roi
 
@@ -43,6 +44,8 @@ def case_features(
         except InputError as error:
             problems += error.problems
             continue
+        if settings.outline == "found":
+            region = outlined_region(region, settings.ring)
         features |= {f"{sequence}_{name}": value for name, value in region_features(region, settings.bins).items()}
     if problems:
         raise InputError(dict.fromkeys(problems))

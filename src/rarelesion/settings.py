@@ -111,6 +111,7 @@ class FeatureSettings:
     pixel_mm: float = 0.5  # radiomics: the pixel that images with patient coordinates are brought to
     bins: int = 32  # radiomics: grey levels from the lowest to the highest of a lesion, for texture
     ring: float = 0.25  # radiomics: how broad the tissue around a lesion is, as a share of its longer side
+    outline: Literal["marked", "found"] = "marked"  # radiomics: found looks for the outline inside a lesion's box
 
 
 @dataclass(frozen=True, slots=True)
