@@ -409,7 +409,7 @@ def feature_lines() -> Iterator[str]:
     region = Region(np.arange(64.0).reshape(8, 8), square, ~square, 1.0, (4.0, 4.0), True)
     levels = np.where(square, np.arange(64).reshape(8, 8) % 4 + 1, 0)
     families = (
-        ("Shape; the first four of a box, all of a mask", shape_features(region)),
+        ("Shape; the first four of a box, all of a mask or a found outline", shape_features(region)),
         ("Intensities", intensity_statistics(region.values[square]) | histogram_statistics(levels[square])),
         ("Texture", texture_features(levels)),
         ("Against the tissue around", ring_features(region)),
