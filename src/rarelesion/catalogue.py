@@ -21,7 +21,7 @@ from rarelesion.gathering import direction, middle_of, stacks
 from rarelesion.pseudonyms import pseudonym
 from rarelesion.series import Facts, Header, LeftOut, Series
 
-VERSION = 1
+VERSION = 2
 """Of what is kept of a header: an index of another version is made anew."""
 COMMIT_FILES = 1000
 CACHED_FACTS = 4096
