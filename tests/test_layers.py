@@ -26,7 +26,7 @@ LAYERS = {
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
         "stack", "lesions", "contours",
         "radiomics", "outlines", "outlining", "intensities", "greylevels", "clinical", "ridge", "fusion",
-        "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds", "outlined",
+        "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds", "outlined", "png",
         "burnt_in", "greyscale",
     },
     "networks": {

@@ -1,7 +1,5 @@
 """What every conversion to a cohort needs: which class a label is, named by the user, and the table that is written."""
 
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from rarelesion import store
 from rarelesion.errors import InputError, Problem
+from rarelesion.png import encode
 
 POSITIVE, NEGATIVE = "malignant", "benign"
 """The words of a converted cohort, whatever they were before."""
@@ -73,15 +72,8 @@ def write_table(out: Path, columns: Sequence[str], rows: Sequence[Mapping[str, s
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write a picture of 8 bit, (rows, columns) grey or (rows, columns, 3); InputError where the disk refuses."""
-    rows, columns = pixels.shape[:2]
-    lines = np.concatenate([np.zeros((rows, 1), np.uint8), pixels.reshape(rows, -1)], axis=1).tobytes()
-    header = struct.pack(">2I5B", columns, rows, 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
-    parts = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    ]
     try:
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+        path.write_bytes(encode(pixels))
     except OSError as error:
         remedy = "Free some space, remove what was written, and give the same command again."
         raise InputError(Problem(str(path), f"cannot be written: {error.strerror}", remedy=remedy)) from None

@@ -1,12 +1,10 @@
 """Small pictures of a case for a page: the slice with the lesion outlined, and the lesion itself, as PNG."""
 
-import struct
-import zlib
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
+from rarelesion.png import encode
 from rarelesion.types import Floats
 
 LONGEST_PX = 132
@@ -66,11 +64,4 @@ def _png(grey: NDArray[np.uint8], lesion: Bools) -> bytes:
     edge = lesion & ~inner
     pixels = np.where(edge, OUTLINE, np.minimum(grey, OUTLINE - 1)).astype(np.uint8)
     palette = b"".join(bytes([level] * 3) for level in range(OUTLINE)) + bytes(COLOUR)
-    lines = np.concatenate([np.zeros((len(pixels), 1), np.uint8), pixels], axis=1).tobytes()
-    header = struct.pack(">2I5B", pixels.shape[1], pixels.shape[0], 8, 3, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, *zip(*chunks, strict=True)))
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return encode(pixels, palette)
