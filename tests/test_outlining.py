@@ -1,14 +1,21 @@
 """The outline found inside a box: against lesions drawn with known edges, and on what has none."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from typer.testing import CliRunner
 
+from rarelesion.cli import app
 from rarelesion.crop import cut_region
+from rarelesion.figures import outline_examples
+from rarelesion.measurements import read_features
 from rarelesion.outlining import find_outline, outlined_region
 from rarelesion.radiomics import case_features
 from rarelesion.settings import FeatureSettings, ImageSettings
-from rarelesion.types import Image, Roi
+from rarelesion.types import Case, Image, Roi
 
 SIDE = 120
 
@@ -121,3 +128,40 @@ def test_radiomics_of_a_box_measure_the_outline_where_it_is_asked_for():
     assert np.isnan(by_box["view1_circularity"])
     for name in ("circularity", "log_area", "area_density_convex_hull", "mean_intensity"):
         assert by_search[f"view1_{name}"] == pytest.approx(by_mask[f"view1_{name}"], rel=0.1)
+
+
+def studied(cohort: Path, out: Path, config: Path, outline: str) -> Path:
+    config.write_text(f'recipes = ["radiomics"]\n[features]\noutline = "{outline}"\n', encoding="utf-8")
+    result = CliRunner().invoke(app, ["study", str(cohort), "--out", str(out), "--config", str(config)])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_a_study_shows_the_outlines_it_found_and_goes_by_them(picture_cohort, tmp_path):
+    marked, found = (
+        studied(picture_cohort, tmp_path / outline, tmp_path / "study.toml", outline) for outline in ("marked", "found")
+    )
+    assert not (marked / "figures" / "outlines.png").exists()
+    assert (found / "figures" / "outlines.png").exists()
+    title = "Which outlines were found"
+    assert [title in (run / "report.html").read_text(encoding="utf-8") for run in (marked, found)] == [False, True]
+    by_box, by_outline = (read_features(run / "embeddings" / "radiomics.npz") for run in (marked, found))
+    assert by_box.names == by_outline.names
+    place = by_box.names.index("view1_circularity")
+    assert np.isnan(by_box.values[:, place]).all()
+    assert (by_outline.values[:, place] > 0.3).all()
+
+
+def test_the_picture_of_outlines_has_a_row_for_each_class_and_sequence_that_is_there():
+    mask = lesion()
+    region = region_of(Roi(mask=mask[None]), mask)
+    filled = replace(region, lesion=np.ones_like(region.lesion))
+    cases = [Case(f"case{label}{place}", "p", label, {}, {}) for label in (0, 1) for place in range(3)]
+    figure = outline_examples([(case, {"long": region, "trans": filled}) for case in cases])
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == [
+        "benign\nlong",
+        "benign\ntrans",
+        "malignant\nlong",
+        "malignant\ntrans",
+    ]
+    assert len(outline_examples([(cases[0], {"long": region})]).axes) == 1

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from rarelesion.clinical import Cells, check_new, choose_columns, number_columns
+from rarelesion.crop import Region
 from rarelesion.errors import InputError, Problem
 from rarelesion.feature_table import as_features, number_problems, read_feature_table
 from rarelesion.fusion import Beside
-from rarelesion.measurements import measure_cohort, read_features, write_features
+from rarelesion.measurements import measure_cohort, read_features, read_regions, write_features
 from rarelesion.recipes import Recipe
 from rarelesion.settings import Settings
-from rarelesion.types import Cohort, FeatureTable
+from rarelesion.types import Case, Cohort, FeatureTable
 
 RADIOMICS = "embeddings/radiomics.npz"
 """Where in a run the radiomics of all its cases are."""
@@ -48,6 +49,16 @@ def write_radiomics(
     path = folder / RADIOMICS
     if any(recipe.radiomics for recipe in recipes) and not path.exists():
         write_features(path, measure_cohort(cohort, settings.images, settings.features, on_case))
+
+
+def examples_of_outlines(
+    cohort: Cohort, settings: Settings, recipes: Sequence[Recipe], n_each: int = 8
+) -> list[tuple[Case, dict[str, Region]]]:
+    """The first cases of each class with the outlines that were found, by sequence; none where none were looked for."""
+    if settings.features.outline != "found" or not any(recipe.radiomics for recipe in recipes):
+        return []
+    chosen = [case for label in (0, 1) for case in [one for one in cohort.cases if one.label == label][:n_each]]
+    return [(case, read_regions(case, settings.images, settings.features)) for case in chosen]
 
 
 def check_table(folder: Path, cohort: Cohort, settings: Settings, recipes: Sequence[Recipe]) -> None:

@@ -10,13 +10,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
+from rarelesion.crop import Region
 from rarelesion.curves import figure6, pr_curves
 from rarelesion.evaluation import Evaluation
-from rarelesion.palette import BLACK, BLUE, FAINT, GREY, VERMILLION, canvas, light, to_png, to_svg
+from rarelesion.palette import BLACK, BLUE, FAINT, GREY, ORANGE, SKY, VERMILLION, canvas, light, to_png, to_svg
 from rarelesion.recipes import READER_PREFIX, lead_recipe, row_order
 from rarelesion.tables import format_estimate, row_label
 from rarelesion.thresholds import choose_threshold
-from rarelesion.types import Embeddings, Epoch, Floats, Ints, Patches, Scores
+from rarelesion.types import Case, Embeddings, Epoch, Floats, Ints, Patches, Scores
 
 __all__ = [
     "figure4",
@@ -138,6 +139,32 @@ def patch_examples(
             axes.set(xticks=[], yticks=[])
             axes.set_title(title, fontsize=7.5, color=GREY, pad=2)
             axes.set_ylabel(name if column == 0 else "", fontsize=10, fontweight="bold")
+    return figure
+
+
+def outline_examples(examples: Sequence[tuple[Case, Mapping[str, Region]]]) -> Figure:
+    """Lesions with the outline that was found in their box and how far the tissue around them is measured.
+
+    A row for each class and sequence; the examples are cases with what is measured of each sequence.
+    """
+    rows = [
+        (name, sequence, [(case.case_id, regions[sequence]) for case, regions in examples if case.label == label])
+        for label, _, _, name in CLASS_STYLES
+        for sequence in examples[0][1]
+    ]
+    rows = [row for row in rows if row[2]]
+    columns = max(len(cases) for *_, cases in rows)
+    figure = canvas(1.15 * columns + 0.5, 1.38 * len(rows))
+    for place, (name, sequence, cases) in enumerate(rows):
+        for column, (case_id, region) in enumerate(cases):
+            axes = figure.add_subplot(len(rows), columns, place * columns + column + 1)
+            axes.imshow(np.clip(region.values, 0, 1), cmap="gray", vmin=0, vmax=1)
+            for shown, colour, width in ((region.lesion | region.ring, SKY, 0.7), (region.lesion, ORANGE, 1.2)):
+                if not shown.all():
+                    axes.contour(shown.astype(float), [0.5], colors=[colour], linewidths=width)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(_short(case_id), fontsize=7.5, color=GREY, pad=2)
+            axes.set_ylabel(f"{name}\n{sequence}" if column == 0 else "", fontsize=9, fontweight="bold")
     return figure
 
 

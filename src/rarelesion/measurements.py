@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from rarelesion import store
+from rarelesion.crop import Region
 from rarelesion.errors import InputError, Problem
 from rarelesion.images import load_roi, read_image
-from rarelesion.radiomics import case_features
+from rarelesion.radiomics import case_features, case_regions
 from rarelesion.settings import FeatureSettings, ImageSettings
-from rarelesion.types import Case, Cohort, FeatureTable
+from rarelesion.types import Case, Cohort, FeatureTable, Image, Roi
 
 
 def measure_cohort(
@@ -59,7 +60,15 @@ def read_features(path: Path) -> FeatureTable:
         raise InputError(Problem(str(path), what, remedy=remedy)) from None
 
 
+def read_regions(case: Case, scale: ImageSettings, settings: FeatureSettings) -> dict[str, Region]:
+    """By sequence, the lesion and the tissue around it as radiomics measure them; InputError with all problems."""
+    return case_regions(*_read(case), scale, settings)
+
+
 def _measure_case(case: Case, scale: ImageSettings, settings: FeatureSettings) -> dict[str, float]:
+    return case_features(*_read(case), scale, settings)
+
+
+def _read(case: Case) -> tuple[dict[str, Image], dict[str, Roi]]:
     images = {sequence: read_image(path, sequence) for sequence, path in case.images.items()}
-    rois = {sequence: load_roi(source) for sequence, source in case.rois.items()}
-    return case_features(images, rois, scale, settings)
+    return images, {sequence: load_roi(source) for sequence, source in case.rois.items()}

@@ -36,7 +36,22 @@ def case_features(
     Every sequence gives the same names for every case; what a case does not have (an outline where it was marked by a
     box, the texture of three pixels) is NaN. Raises InputError with the problems of all sequences.
     """
-    features: dict[str, float] = {}
+    regions = case_regions(images, rois, scale, settings)
+    return {
+        f"{sequence}_{name}": value
+        for sequence, region in regions.items()
+        for name, value in region_features(region, settings.bins).items()
+    }
+
+
+def case_regions(
+    images: Mapping[str, Image], rois: Mapping[str, Roi], scale: ImageSettings, settings: FeatureSettings
+) -> dict[str, Region]:
+    """What is measured of each sequence: the lesion as it is marked, or its outline as it was found, and the ring.
+
+    Raises InputError with the problems of all sequences.
+    """
+    regions: dict[str, Region] = {}
     problems: list[Problem] = []
     for sequence in images:
         try:
@@ -44,12 +59,10 @@ def case_features(
         except InputError as error:
             problems += error.problems
             continue
-        if settings.outline == "found":
-            region = outlined_region(region, settings.ring)
-        features |= {f"{sequence}_{name}": value for name, value in region_features(region, settings.bins).items()}
+        regions[sequence] = outlined_region(region, settings.ring) if settings.outline == "found" else region
     if problems:
         raise InputError(dict.fromkeys(problems))
-    return features
+    return regions
 
 
 def region_features(region: Region, bins: int) -> dict[str, float]:

@@ -94,6 +94,12 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Examples of the pseudo-colour patches: each sequence in a colour of its own, cropped to the lesion. Look "
         "for lesions that were cut off, empty colours and labels burnt into the picture.",
     ),
+    "outlines": (
+        "Which outlines were found",
+        "Radiomics measure the lesion inside the orange line and the tissue between it and the blue one. The outline "
+        "was looked for in the box that was drawn: where it runs wrong in many lesions, take the box "
+        '(features.outline = "marked") or draw masks.',
+    ),
     "training": (
         "Training",
         "The loss on the training cases (grey) and on the tuning cases (blue). The weights of the marked epoch "

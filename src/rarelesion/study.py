@@ -20,8 +20,15 @@ from rarelesion.config import settings_toml
 from rarelesion.crop import resolve_channels
 from rarelesion.ensembles import join
 from rarelesion.errors import InputError, Problem
-from rarelesion.features import check_table, read_beside, with_columns, write_radiomics, write_table
-from rarelesion.figures import patch_examples
+from rarelesion.features import (
+    check_table,
+    examples_of_outlines,
+    read_beside,
+    with_columns,
+    write_radiomics,
+    write_table,
+)
+from rarelesion.figures import outline_examples, patch_examples
 from rarelesion.fitting import Material
 from rarelesion.fusion import FeaturePart
 from rarelesion.jobs import NetworkJob, network_jobs
@@ -149,6 +156,8 @@ def _make_networks(
     store.write_cohort(folder / "cohort.csv", cohort.cases, kept)
     measuring = partial(progress, "Measuring radiomics", "")
     write_radiomics(folder, cohort, settings, parse_recipes(settings), measuring)
+    if outlines := examples_of_outlines(cohort, settings, parse_recipes(settings)):
+        write_figure(folder, "outlines", outline_examples(outlines))
     write_table(folder, cohort, settings, parse_recipes(settings))
     # A wrong folder is found before minutes are spent on what networks start from.
     needed = any(job.texture for job in jobs)
