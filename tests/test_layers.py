@@ -25,7 +25,7 @@ LAYERS = {
         "choosing", "growth", "power_law",
         "conformal", "sizing", "power", "widths", "chance", "baselines", "subgroups", "usefulness", "remarks", "plain",
         "stack", "lesions", "contours",
-        "radiomics", "outlines", "outlining", "intensities", "greylevels", "clinical", "ridge", "fusion",
+        "radiomics", "outlines", "outline_search", "intensities", "greylevels", "clinical", "ridge", "fusion",
         "findings", "views", "places", "pixel_traits", "duplicates", "oddities", "confounds", "outlined", "png",
         "burnt_in", "greyscale",
     },

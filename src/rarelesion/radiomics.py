@@ -15,8 +15,8 @@ from rarelesion.crop import Region, cut_region
 from rarelesion.errors import InputError, Problem
 from rarelesion.greylevels import texture_features
 from rarelesion.intensities import UNDEFINED, discretise, histogram_statistics, intensity_statistics, ratio
+from rarelesion.outline_search import outlined_region
 from rarelesion.outlines import box_shape, mask_shape
-from rarelesion.outlining import outlined_region
 from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.types import Image, Roi
 

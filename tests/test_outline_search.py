@@ -12,7 +12,7 @@ from rarelesion.cli import app
 from rarelesion.crop import cut_region
 from rarelesion.figures import outline_examples
 from rarelesion.measurements import read_features
-from rarelesion.outlining import find_outline, outlined_region
+from rarelesion.outline_search import find_outline, outlined_region
 from rarelesion.radiomics import case_features
 from rarelesion.settings import FeatureSettings, ImageSettings
 from rarelesion.types import Case, Image, Roi
